@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# Decides whether CUDA kernels are built: PREF_CUDA = ON needs nvcc, AUTO takes it where it is found, OFF never asks.
+set(PREF_CUDA_ARCHS "80-real;89-real;90a-real;100-real;120" CACHE STRING "CUDA architectures, as CMake names them")
+set(PREF_HAS_CUDA OFF)
+if(NOT PREF_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_ARCHITECTURES ${PREF_CUDA_ARCHS})
+    set(CMAKE_CUDA_STANDARD 17)
+    enable_language(CUDA)
+    set(PREF_HAS_CUDA ON)
+  elseif(PREF_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "[cuda] PREF_CUDA=ON needs nvcc, and none was found. Install a CUDA toolkit, set CUDACXX, or configure with -DPREF_CUDA=OFF.")
+  endif()
+endif()
+message(STATUS "CUDA kernels: ${PREF_HAS_CUDA}")

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# One function per kind of target, so that flags, standards and run paths stand in one place.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(PREF_CCACHE ccache)
+if(PREF_CCACHE)
+  # The sloppiness that ccache needs to cache files compiled against a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${PREF_CCACHE})
+endif()
+find_program(PREF_MOLD mold)
+if(PREF_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+function(pref_flags target)
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # false reports of g++ 12 on std::string (GCC bug 105651)
+    $<$<BOOL:${PREF_WERROR}>:-Werror>)
+  if(PREF_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${PREF_SANITIZE} -fno-omit-frame-pointer
+      -fno-sanitize-recover=undefined)
+    target_link_options(${target} PUBLIC -fsanitize=${PREF_SANITIZE})
+  endif()
+endfunction()
+
+# Sources of one folder. CONFIGURE_DEPENDS: a new file is built without touching a list.
+function(pref_sources out folder)
+  file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
+  set(${out} ${sources} PARENT_SCOPE)
+endfunction()
+
+# A layer that must not see torch: static, position-independent, also compiled by the fuzz builds.
+function(pref_torch_free_library target folder)
+  pref_sources(sources ${folder})
+  add_library(${target} STATIC ${sources})
+  pref_flags(${target})
+  target_link_libraries(${target} PUBLIC Threads::Threads ${ARGN})
+endfunction()
+
+# A test executable from one folder of tests/; gtest's main, one CTest entry per executable.
+function(pref_test name)
+  pref_sources(sources "${CMAKE_CURRENT_SOURCE_DIR}/${name}")
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${name} ${sources})
+  pref_flags(test_${name})
+  target_compile_definitions(test_${name} PRIVATE PREF_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_link_libraries(test_${name} PRIVATE ${ARGN} GTest::gtest GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND test_${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
+endfunction()
+
+# A library or program that sees torch: the wheel's run path, the precompiled header. fmt is torch's own there.
+function(pref_torch_facing target)
+  pref_flags(${target})
+  target_link_libraries(${target} PUBLIC pref::torch)
+  set_target_properties(${target} PROPERTIES
+    BUILD_RPATH "${CMAKE_BINARY_DIR}/lib;${PREF_TORCH_DIR}/lib"
+    INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN;${PREF_TORCH_DIR}/lib")
+  if(PREF_PCH AND "PCH" IN_LIST ARGN)
+    target_precompile_headers(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/pref_torch_pch.h")
+  endif()
+endfunction()
+
+# A test executable that sees torch.
+function(pref_torch_test name)
+  pref_test(${name} ${ARGN})
+  if(TARGET test_${name})
+    pref_torch_facing(test_${name})
+  endif()
+endfunction()

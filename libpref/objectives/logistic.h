@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// -log sigma(u) and its slope without overflow, and the label-smoothed form that several objectives share.
+#pragma once
+#include <cmath>
+
+#include "libpref/objectives/row.h"
+
+namespace pref {
+
+template <class T>
+PREF_HD T sigmoid(T u) {
+  using std::exp;
+  if (u >= T(0)) return T(1) / (T(1) + exp(-u));
+  const T e = exp(u);
+  return e / (T(1) + e);
+}
+
+/// -log sigma(u) = log(1 + e^-u), exact at both ends.
+template <class T>
+PREF_HD T neg_log_sigmoid(T u) {
+  using std::exp;
+  using std::log1p;
+  return u >= T(0) ? log1p(exp(-u)) : log1p(exp(u)) - u;
+}
+
+/// A value and its derivative by the argument.
+template <class T>
+struct ValueSlope {
+  T value, slope;
+};
+
+/// -(1-e) log sigma(u) - e log sigma(-u); slope in u: sigma(u) - (1-e).
+template <class T>
+PREF_HD ValueSlope<T> smoothed_logistic(T u, T e) {
+  return {(T(1) - e) * neg_log_sigmoid(u) + e * neg_log_sigmoid(-u), e - sigmoid(-u)};
+}
+
+}  // namespace pref

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libpref/objectives/objective.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "libpref/base/error.h"
+
+namespace pref {
+namespace {
+
+double divisor(Normalizer kind, const Normalizers& normalizers) {
+  return kind == Normalizer::rows ? normalizers.rows : normalizers.chosen_tokens;
+}
+
+}  // namespace
+
+Objective::Objective(std::vector<WeightedTerm> terms) : terms_(std::move(terms)) {
+  require(!terms_.empty(), ErrorKind::option, "objective", "at least one term is required, none came. Name one in loss_type.");
+}
+
+Needs Objective::needs() const {
+  Needs all = Needs::nothing;
+  for (const auto& [term, weight] : terms_)
+    std::visit([&](const auto& t) { all = all | t.needs; }, term);
+  return all;
+}
+
+int Objective::min_branches() const {
+  int most = 1;
+  for (const auto& [term, weight] : terms_)
+    std::visit([&](const auto& t) { most = std::max(most, t.min_branches); }, term);
+  return most;
+}
+
+std::string Objective::name() const {
+  std::string out;
+  for (const auto& [term, weight] : terms_)
+    std::visit([&](const auto& t) { out += (out.empty() ? "" : "+") + std::string(t.name); }, term);
+  return out;
+}
+
+RowLoss<double> Objective::operator()(const Row<double>& row, const Normalizers& normalizers) const {
+  RowLoss<double> sum;
+  bool rewarded = false;
+  for (const auto& [term, weight] : terms_) {
+    std::visit(
+        [&](const auto& t) {
+          const RowLoss<double> one = t(row);
+          const double scale = weight * row.weight / divisor(t.normalizer, normalizers);
+          sum.loss += scale * one.loss;
+          for (int k = 0; k < row.branches; ++k) {
+            sum.d_logp[k] += scale * one.d_logp[k];
+            if (!rewarded) sum.reward[k] = one.reward[k];
+          }
+          rewarded = rewarded || t.min_branches > 1;
+        },
+        term);
+  }
+  return sum;
+}
+
+std::vector<std::string> objective_names() {
+  std::vector<std::string> names;
+  for_each_objective([&](const auto& t) { names.emplace_back(t.name); });
+  return names;
+}
+
+Term make_term(const std::string& name) {
+  std::optional<Term> found;
+  std::string known;
+  for_each_objective([&](const auto& t) {
+    if (name == t.name || name == t.loss_type) found = t;
+    known += (known.empty() ? "" : ", ") + std::string(t.name);
+    if (std::string(t.loss_type) != t.name) known += std::string(" (loss_type ") + t.loss_type + ")";
+  });
+  if (!found) {
+    const std::string near = nearest_name(name, objective_names());
+    fail(ErrorKind::option, "objective", "\"", name, "\" is not a known objective; known: ", known, ".",
+         near.empty() ? "" : " Did you mean \"" + near + "\"?");
+  }
+  return *found;
+}
+
+}  // namespace pref
