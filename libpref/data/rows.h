@@ -12,6 +12,7 @@ namespace pref {
 struct Message {
   std::string role;  ///< system, user, assistant or tool
   std::string content;
+  bool operator==(const Message&) const = default;
 };
 
 /// Either plain text or a list of messages, as the file had it.

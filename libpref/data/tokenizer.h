@@ -20,6 +20,9 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   /// Ids of `text` (UTF-8). Pieces that the tokenizer declares as special or user-defined are recognised in the text.
   virtual std::vector<int32_t> encode(std::string_view text) const = 0;
+  /// Ids of `text` where it continues other text: without the space that a tokenizer puts before the start of a text.
+  virtual std::vector<int32_t> encode_continuation(std::string_view text) const { return encode(text); }
+  /// Special tokens are written as their text, so that decode undoes encode.
   virtual std::string decode(const std::vector<int32_t>& ids) const = 0;
   virtual int64_t vocab_size() const = 0;
   virtual std::string piece(int32_t id) const = 0;
