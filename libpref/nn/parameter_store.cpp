@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libpref/nn/parameter_store.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <numeric>
+
+#include "libpref/base/error.h"
+
+namespace pref {
+namespace {
+
+constexpr int64_t kAlignment = 128;  // elements: every leaf starts on a 512-byte boundary
+
+int64_t aligned(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t elements(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+}  // namespace
+
+int64_t ParameterStore::declare(const std::string& block_name, std::vector<ParameterPart> parts, bool decay) {
+  require(!allocated_, ErrorKind::internal, "parameters", "declare() must come before allocate().");
+  require(!parts.empty(), ErrorKind::internal, "parameters", "a leaf needs at least one part.");
+  Parameter leaf;
+  leaf.shape = parts[0].shape;
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const auto& shape = parts[i].shape;
+    require(shape.size() == leaf.shape.size() && std::equal(shape.begin() + 1, shape.end(), leaf.shape.begin() + 1),
+            ErrorKind::internal, "parameters", parts[i].name, " cannot be joined to ", parts[0].name,
+            ": their trailing dimensions differ.");
+    leaf.shape[0] += shape[0];
+  }
+  leaf.parts = std::move(parts);
+  leaf.decay = decay;
+  int64_t block = 0;
+  while (block < static_cast<int64_t>(blocks_.size()) && blocks_[block].name != block_name) ++block;
+  if (block == static_cast<int64_t>(blocks_.size())) blocks_.push_back({.name = block_name});
+  leaf.block = block;
+  parameters_.push_back(std::move(leaf));
+  adopted_.emplace_back();
+  return static_cast<int64_t>(parameters_.size()) - 1;
+}
+
+int64_t ParameterStore::adopt(const std::string& block_name, const std::string& name, at::Tensor tensor, bool decay) {
+  require(tensor.defined() && tensor.is_leaf() && tensor.scalar_type() == at::kFloat && tensor.dim() >= 1,
+          ErrorKind::option, "parameters", "\"", name,
+          "\" must be an f32 leaf tensor of one or more dimensions to be adopted.");
+  const int64_t index = declare(block_name, {{name, tensor.sizes().vec()}}, decay);
+  adopted_[index] = std::move(tensor);
+  return index;
+}
+
+void ParameterStore::allocate(const std::function<bool(const std::string&)>& trainable) {
+  require(!allocated_, ErrorKind::internal, "parameters", "allocate() must be called once.");
+  allocated_ = true;
+  c10::NoGradGuard no_grad;
+  std::vector<int64_t> frozen(blocks_.size(), 0), trained(blocks_.size(), 0);
+  for (Parameter& p : parameters_) {
+    p.trainable = trainable(p.parts[0].name);
+    for (const auto& part : p.parts)
+      require(trainable(part.name) == p.trainable, ErrorKind::option, "parameters", "\"", p.parts[0].name, "\" and \"",
+              part.name, "\" share one matrix and must be trained or frozen together.");
+    if (!p.trainable) {
+      p.offset = frozen[p.block];
+      frozen[p.block] += aligned(elements(p.shape));
+    }
+  }
+  // Leaves with weight decay first, so that the optimizer sees two ranges a block.
+  for (const bool decay : {true, false}) {
+    for (Parameter& p : parameters_) {
+      if (!p.trainable || p.decay != decay) continue;
+      p.offset = trained[p.block];
+      trained[p.block] += aligned(elements(p.shape));
+    }
+    if (decay)
+      for (size_t b = 0; b < blocks_.size(); ++b) blocks_[b].decayed = trained[b];
+  }
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    blocks_[b].trainable = at::zeros({trained[b]}, at::kFloat);
+    blocks_[b].gradient = at::zeros({trained[b]}, at::kFloat);
+    blocks_[b].frozen = at::zeros({frozen[b]}, at::kFloat);
+  }
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    Parameter& p = parameters_[i];
+    const ParameterBlock& block = blocks_[p.block];
+    const auto view = [&](const at::Tensor& flat) { return flat.narrow(0, p.offset, elements(p.shape)).view(p.shape); };
+    const at::Tensor place = view(p.trainable ? block.trainable : block.frozen);
+    if (adopted_[i].defined()) {
+      place.copy_(adopted_[i].detach());
+      adopted_[i].set_data(place);
+      p.value = adopted_[i];
+    } else {
+      p.value = place.detach();
+    }
+    p.value.set_requires_grad(p.trainable);
+    if (p.trainable) {
+      p.gradient = view(block.gradient);
+      p.value.mutable_grad() = p.gradient;
+    }
+  }
+}
+
+Weight ParameterStore::weight(int64_t parameter) const {
+  return {parameters_[parameter].value, parameters_[parameter].gradient};
+}
+
+void ParameterStore::zero_gradients() {
+  for (auto& block : blocks_) block.gradient.zero_();
+}
+
+int64_t ParameterStore::num_trainable() const {
+  int64_t n = 0;
+  for (const auto& p : parameters_) n += p.trainable ? elements(p.shape) : 0;
+  return n;
+}
+
+int64_t ParameterStore::num_elements() const {
+  int64_t n = 0;
+  for (const auto& p : parameters_) n += elements(p.shape);
+  return n;
+}
+
+}  // namespace pref
