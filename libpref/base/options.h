@@ -11,7 +11,8 @@
 //
 // YAML, command line, --help, Python, run.json and checkpoints all walk `fields`; nothing names an option twice.
 // Value types: bool, int64_t, double, std::string, enums with an `enum_names` overload, std::vector<std::string>,
-// std::vector<double>, and std::optional of the scalar ones (written `null` or `none` when empty).
+// std::vector<double>, and std::optional of the scalar ones (written `null` or `none` when empty). Numbers are finite.
+// An outer struct splices the options of an inner one in, flat, by calling `Inner::fields(self.inner, visit)`.
 #pragma once
 #include <cstdint>
 #include <limits>
@@ -50,6 +51,13 @@ struct ValueSource {
   std::string place;
 };
 
+/// An option's value as text, and where it was written.
+struct Setting {
+  std::string name;
+  std::string text;    ///< YAML scalar syntax, quotes removed where they carry nothing; a list as [a, b]
+  ValueSource source;  ///< path:line:column, or "command line"
+};
+
 /// An option as text, for help, run.json and comparison.
 struct OptionText {
   std::string name, value, type, range, help;
@@ -70,9 +78,34 @@ void check_options(const Options& options, std::string_view where);
 template <class Options>
 std::vector<OptionText> describe_options(const Options& options);
 
+/// The names, in declaration order.
+template <class Options>
+std::vector<std::string> option_names();
+template <class Options>
+bool known_option(std::string_view name);
+
+/// Sets all; on an error `options` is unchanged and the first error in order is thrown (ErrorKind::option). A name given
+/// twice in one file, or twice on the command line, is an error; a later source overrides an earlier one.
+template <class Options>
+void apply_settings(Options& options, const std::vector<Setting>& settings);
+
+/// Throws the error of a name given twice from one source; apply_settings calls it.
+void refuse_repeated_settings(const std::vector<Setting>& settings);
+
+/// Throws ErrorKind::option: unknown name, with the nearest of `names` or all of them.
+[[noreturn]] void fail_unknown_option(std::string_view name, const std::vector<std::string>& names,
+                                      const ValueSource& source);
+
+/// "above 0", "between 0 and 0.5", "at least 0 and below 1", ...; "" without bounds.
+std::string range_text(const Range& range);
+
+/// `text` as one option scalar (or list element) that reads back as the same string: quoted where it would otherwise be
+/// taken for null, for a list or for a quoted text. `literal`: a word such as null stands for itself.
+std::string option_scalar(std::string_view text, bool in_list, bool literal = true);
+
 /// The element of `names` nearest to `word` by edit distance (transpositions count one), or "" when none is near.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
 
 }  // namespace pref
 
-#include "libpref/base/options_inl.h"
+#include "libpref/base/options_inl.h"  // the templates' bodies

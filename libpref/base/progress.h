@@ -15,6 +15,7 @@ class Progress {
  public:
   struct Options {
     double plain_interval_seconds = 10;
+    double redraw_seconds = 0.1;  ///< of the bar; the last unit is always drawn
     bool enabled = true;
   };
   /// total: units of work, e.g. steps or rows; `label` opens the line.
@@ -30,6 +31,17 @@ class Progress {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// `fraction` of `columns` columns in full blocks and one of eighths, padded with spaces.
+std::string format_bar(double fraction, int columns);
+
+/// One terminal line of at most `columns` columns: label, percentage, bar, count, status, ending. The bar takes the room
+/// that is left, up to 60 columns, and goes when there are fewer than 10. total <= 0: unknown, no percentage and bar.
+std::string format_progress_line(std::string_view label, int64_t done, int64_t total, std::string_view status,
+                                 std::string_view ending, int columns);
+
+/// The rate of units `first`..`done`, done in `seconds`, applied to the rest; NaN while nothing is known.
+double seconds_left(int64_t first, int64_t done, int64_t total, double seconds);
 
 /// "2:41", "1:02:03" or "12 s" for seconds; "3.1k", "2.4M" for counts.
 std::string format_duration(double seconds);

@@ -10,16 +10,10 @@
 
 namespace pref {
 
-struct Setting {
-  std::string name;
-  std::string text;    ///< as written, quotes removed; a list as [a, b]
-  ValueSource source;  ///< path:line:column
-};
-
 /// The settings of a YAML text in order. `path` is for messages. Throws ErrorKind::option with path:line:column.
 std::vector<Setting> parse_yaml_settings(std::string_view text, const std::string& path);
 std::vector<Setting> read_yaml_settings(const std::string& path);
-/// `key=value` from a command line.
+/// `name=value` from a command line.
 Setting parse_setting_argument(std::string_view argument);
 
 }  // namespace pref
