@@ -24,7 +24,12 @@ class TempFolder {
     if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
     path_ = name;
   }
-  ~TempFolder() { std::filesystem::remove_all(path_); }
+  ~TempFolder() {  // only ever the folder that mkdtemp made
+    const std::filesystem::path path(path_);
+    if (path.is_absolute() && path.filename().string().starts_with("pref_data_")) std::filesystem::remove_all(path);
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
   std::string write(const std::string& name, std::string_view text) const {
     const std::string file = path_ + "/" + name;
     std::ofstream(file, std::ios::binary) << text;

@@ -38,7 +38,7 @@ TEST_F(LoadPreferences, RejectsWithPlaceAndRemedy) {
   const std::string path = folder_.write("train.jsonl", std::string(kGood) + "\n" +
       R"({"prompt":[{"role":"user","content":"a"}],"chosen":[{"role":"assistant","content":null}],"rejected":[{"role":"assistant","content":"c"}]})");
   EXPECT_EQ(error_of([&] { load_preferences({path}, *tokenizer_); }),
-            "[jsonl] " + path + ":3:85 (byte 128): /chosen/0/content is null, expected a string. Fix the row or pass "
+            "[jsonl] " + path + ":3:83 (byte 126): /chosen/0/content is null, expected a string. Fix the row or pass "
             "--on-bad-row=skip (writes rejects.jsonl).");
 }
 
@@ -49,7 +49,7 @@ TEST_F(LoadPreferences, SkipListsAndCounts) {
   EXPECT_EQ(data.report.rows_read, 8);
   EXPECT_EQ(data.report.rows_used, 4);
   EXPECT_THAT(data.report.skipped, UnorderedElementsAre(Pair("bad_json", 1), Pair("bad_utf8", 1), Pair("identical_pair", 1), Pair("mixed_rows", 1)));
-  EXPECT_THAT(data.report.notes, UnorderedElementsAre(Pair("dup_row", 1), Pair("extra_key", 2)));
+  EXPECT_THAT(data.report.notes, UnorderedElementsAre(Pair("boundary_merge", 3), Pair("dup_row", 1), Pair("extra_key", 2)));
   EXPECT_THAT(data.report.extra_keys, UnorderedElementsAre(Pair("u", 1), Pair("v", 1)));
   EXPECT_THAT(data.report.dialects, ElementsAre(Pair("preference", 4)));
   EXPECT_EQ(data.rows[1].place, path + ":3");

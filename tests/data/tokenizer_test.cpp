@@ -124,8 +124,10 @@ TEST(SentencePieceModel, RejectsEveryCut) {
   const std::string good = tiny_model();
   const TempFolder folder;
   for (size_t n = 0; n < good.size(); ++n) {
-    try {  // a cut between two fields may leave a whole model; it must load or be refused, nothing else
-      load_tokenizer(folder.write("cut.model", good.substr(0, n)));
+    const std::string cut = good.substr(0, n);
+    try {  // a cut between two fields may leave a whole model; it must be read or refused, nothing else
+      parse_sentencepiece_model(cut, "cut.model");
+      if (n % 40 == 0) load_tokenizer(folder.write("cut.model", cut));
     } catch (const Error& error) {
       EXPECT_TRUE(error.kind() == ErrorKind::data) << n;
     }
@@ -198,10 +200,7 @@ TEST_F(RealTokenizer, RoundTripOfSplitTexts) {
       EXPECT_EQ(tokenizer_->decode(apart), prompt + completion);
     }
     EXPECT_EQ(tokenizer_->decode(joint), prompt + completion);
-    if (!after_special && joint.size() >= first.size() && std::equal(first.begin(), first.end(), joint.begin())) {
-      // The joint ids may still merge where the prompt's ids happen to be a prefix of another reading.
-      if (joint == apart) ++agreeing;
-    }
+    if (!after_special && joint == apart) ++agreeing;
   }
   EXPECT_GT(agreeing, 1000);
 }
