@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libpref/train/checkpoint.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <nlohmann/json.hpp>
+
+#include "libpref/base/error.h"
+#include "libpref/base/json_text.h"
+#include "libpref/nn/store_tensors.h"
+
+namespace pref {
+namespace {
+
+// The optimizer's moments: exp_avg.<block>, exp_avg_sq.<block>, flat.
+struct MomentTensors : TensorSource {
+  explicit MomentTensors(const AdamW& optimizer) {
+    const auto add = [&](const char* name, const std::vector<at::Tensor>& moments) {
+      for (size_t b = 0; b < moments.size(); ++b) {
+        entries.push_back({.name = std::string(name) + "." + std::to_string(b), .shape = {moments[b].numel()}});
+        data.push_back(moments[b].mutable_data_ptr<float>());
+      }
+    };
+    add("exp_avg", optimizer.exp_avg());
+    add("exp_avg_sq", optimizer.exp_avg_sq());
+  }
+  std::span<const std::byte> bytes(size_t i) override {
+    return std::as_bytes(std::span<const float>(data[i], entries[i].elements()));
+  }
+  std::vector<TensorEntry> entries;
+  std::vector<float*> data;
+};
+
+uint64_t total_bytes(const std::vector<TensorEntry>& entries) {
+  uint64_t sum = 0;
+  for (const auto& entry : entries) sum += static_cast<uint64_t>(entry.elements()) * sizeof(float);
+  return sum;
+}
+
+std::string training_json(const TrainingState& state, int64_t optimizer_steps) {
+  JsonArray interval;
+  for (const auto& entry : state.interval.entries())
+    interval.add_raw(JsonArray().add(entry.name).add(entry.sum).add(entry.count).str());
+  return JsonObject()
+      .add("step", state.step)
+      .add("optimizer_steps", optimizer_steps)
+      .add("num_tokens", state.num_tokens)
+      .add("metrics_bytes", state.metrics_bytes)
+      .add_raw("interval", interval.str())
+      .str();
+}
+
+}  // namespace
+
+void save_training_state(FileSystem& files, const std::string& run_dir, const TrainingState& state, Decoder& network,
+                         const AdamW& optimizer) {
+  StoreTensors weights(network.parameters());
+  MomentTensors moments(optimizer);
+  CheckpointWriter writer(files, run_dir, state.step,
+                          total_bytes(weights.entries()) + total_bytes(moments.entries) + (1 << 20));
+  writer.add_tensors("model.safetensors", weights.entries(), weights, {{"format", "pt"}});
+  writer.add_tensors("optimizer.safetensors", moments.entries, moments);
+  writer.add_file("config.json", write_decoder_config(network.config(), "float32"));
+  JsonObject identity;
+  for (const auto& [name, value] : state.identity) identity.add(name, value);
+  writer.commit({{"training", training_json(state, optimizer.steps())}, {"identity", identity.str()}});
+}
+
+TrainingState load_training_state(const Checkpoint& checkpoint, const std::map<std::string, std::string>& identity,
+                                  Decoder& network, AdamW& optimizer) {
+  const auto saved_identity = nlohmann::json::parse(checkpoint.state_text("identity"));
+  std::string differs;
+  for (const auto& [name, value] : identity) {
+    const std::string saved = saved_identity.value(name, std::string("(nothing)"));
+    if (saved != value) differs += "\n  " + name + ": the checkpoint has " + saved + ", this run " + value;
+  }
+  require(differs.empty(), ErrorKind::option, "resume", checkpoint.folder,
+          " was written by a run that differs in what a resume must keep:", differs,
+          "\nRestore these values, or start a new output_dir.");
+
+  read_store(SafetensorsFile(posix_file_system(), checkpoint.path("model.safetensors")), network.parameters());
+  const SafetensorsFile moments_file(posix_file_system(), checkpoint.path("optimizer.safetensors"));
+  MomentTensors moments(optimizer);
+  for (size_t i = 0; i < moments.entries.size(); ++i) {
+    const TensorEntry& wanted = moments.entries[i];
+    const TensorEntry* found = moments_file.find(wanted.name);
+    require(found != nullptr && found->shape == wanted.shape, ErrorKind::data, "resume", moments_file.path(), ": \"",
+            wanted.name, "\" of ", wanted.elements(), " elements is required. Was another set of parameters trained?");
+    convert_to_f32(found->type, moments_file.bytes(*found).data(), found->elements(), moments.data[i]);
+  }
+
+  const auto json = nlohmann::json::parse(checkpoint.state_text("training"));
+  TrainingState state;
+  state.step = json.at("step").get<int64_t>();
+  optimizer.restore_steps(json.at("optimizer_steps").get<int64_t>());
+  state.num_tokens = json.at("num_tokens").get<double>();
+  state.metrics_bytes = json.at("metrics_bytes").get<uint64_t>();
+  for (const auto& entry : json.at("interval"))
+    state.interval.add(entry.at(0).get<std::string>(), entry.at(1).get<double>(), entry.at(2).get<double>());
+  state.identity = identity;
+  return state;
+}
+
+}  // namespace pref
