@@ -264,7 +264,7 @@ configure() {
 build_jobs() {
   local cores memory_gb
   cores=$(nproc)
-  memory_gb=$(awk '/MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)
+  memory_gb=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1048576))
   local by_memory=$((memory_gb * 2 / 3))
   ((by_memory < 1)) && by_memory=1
   echo $((cores < by_memory ? cores : by_memory))

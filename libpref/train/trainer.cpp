@@ -5,6 +5,8 @@
 #include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -125,9 +127,6 @@ void PreferenceTrainer::fit(const PreferenceData& train, const std::map<std::str
                                                : static_cast<int64_t>(std::ceil(options_.warmup_ratio * run.total_steps));
   if (!options_.output_dir.empty()) {
     run.directory.emplace(posix_file_system(), options_.output_dir, options_.resume_from_checkpoint != "never");
-    require(model_ == nullptr || !posix_file_system().info(run.directory->file("model")).exists,
-            ErrorKind::cannot_create, "train", run.directory->file("model"),
-            " exists: this run is complete. Name another output_dir.");
     if (model_) clear_stale_checkpoints(posix_file_system(), options_.output_dir);
   }
   log_info("training ", objective_.name(), ": ", rows, " rows, ", run.total_steps, " updates of ", run.batch_rows,
@@ -154,7 +153,9 @@ void PreferenceTrainer::fit(const PreferenceData& train, const std::map<std::str
                                    : "; nothing was saved (save_strategy: no).");
   }
   run.progress.reset();
-  if (run.directory && model_) model_->save(run.directory->file("model"), options_.save_dtype);
+  if (!run.directory || !model_) return;
+  posix_file_system().remove_all(run.directory->file("model"));  // of an earlier, shorter run that this one continued
+  model_->save(run.directory->file("model"), options_.save_dtype);
 }
 
 void PreferenceTrainer::prepare_references(Run& run) {
@@ -208,7 +209,9 @@ ReferenceLogps PreferenceTrainer::prepare_reference(const PreferenceData& data, 
 std::map<std::string, std::string> PreferenceTrainer::identity(const Run& run) const {
   auto identity = run.state.identity;
   identity["rows"] = run.train.digest;
-  identity["updates"] = std::to_string(run.total_steps);
+  // A run may be lengthened where the schedule does not depend on its end.
+  if (options_.lr_scheduler_type == ScheduleKind::linear || options_.lr_scheduler_type == ScheduleKind::cosine)
+    identity["updates"] = std::to_string(run.total_steps);
   for (const auto& option : objective_options(objective_)) identity[option.name] = option.value;
   static constexpr std::array<std::string_view, 12> kFixed = {
       "learning_rate", "lr_scheduler_type", "warmup_ratio", "warmup_steps", "per_device_train_batch_size",

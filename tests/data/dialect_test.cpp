@@ -60,6 +60,7 @@ std::vector<std::string> implicit_split(const std::string& chosen, const std::st
 TEST(Dialect, ValueImplicitTextSplitsAtAWord) {
   EXPECT_THAT(implicit_split("Q? A: yes", "Q? A: yellow"), ElementsAre("Q? A:", " yes", " yellow"));
   EXPECT_THAT(implicit_split("A b", "A b c"), ElementsAre("A", " b", " b c"));      // one begins the other
+  EXPECT_THAT(implicit_split("A b ", "A b c"), ElementsAre("A", " b ", " b c"));    // nor is white space a response
   EXPECT_THAT(implicit_split("é", "è"), ElementsAre("", "é", "è"));                // equal first byte, not a character
   EXPECT_THAT(implicit_split("x\\né", "x\\nè"), ElementsAre("x\n", "é", "è"));
   EXPECT_THAT(implicit_split("yes", "no"), ElementsAre("", "yes", "no"));
