@@ -404,7 +404,8 @@ CheckpointWriter::CheckpointWriter(FileSystem& files, std::string run_dir, int64
       replaces_damaged_ = true;
     }
     const uint64_t free = files_.free_bytes(run_dir_);
-    require(free > planned_bytes_ && free - planned_bytes_ >= planned_bytes_ / 20, ErrorKind::io, "checkpoint", target,
+    const uint64_t margin = planned_bytes_ / 20 + (planned_bytes_ % 20 != 0);  // 5 %, rounded up
+    require(free >= planned_bytes_ && free - planned_bytes_ >= margin, ErrorKind::io, "checkpoint", target,
             ": not begun, as 1.05 x its planned size must be free.");
     files_.make_directories(folder_);
   });

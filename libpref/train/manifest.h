@@ -73,9 +73,9 @@ class CheckpointWriter {
                    const std::map<std::string, std::string>& metadata = {});
   /// Lists a file that write_checkpoint_* put into folder(), also from another process.
   void add_written(CheckpointFile file);
-  /// Writes the manifest, makes all durable and gives the folder its name. `state`: name to JSON text (ErrorKind::option
-  /// when it is not JSON, or nested deeper than 64). Call once, last. Should only the last fsync, that of run_dir,
-  /// fail, it throws but the checkpoint is in place and complete; it may not survive a power loss.
+  /// Writes the manifest, makes all durable and gives the folder its name. `state`: name to JSON text
+  /// (ErrorKind::option when it is not JSON, or nested deeper than 64). Call once, last. Should only the last fsync,
+  /// that of run_dir, fail, it throws but the checkpoint is in place and complete; it may not survive a power loss.
   Checkpoint commit(const std::map<std::string, std::string>& state);
 
  private:
