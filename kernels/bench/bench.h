@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared by the benchmark programs: hardware line, medians over threads, and the two ceilings every figure is put beside,
-// measured in the same run: streaming read (sum of a buffer) and copy (memcpy, bytes read plus bytes written).
+// Shared by the benchmark programs: hardware line, medians over threads, and the two ceilings every
+// figure is put beside, measured in the same run: streaming read (sum of a buffer) and copy
+// (memcpy, bytes read plus bytes written).
 #pragma once
 #include <algorithm>
 #include <chrono>
@@ -22,7 +23,8 @@ inline constexpr int64_t kOutOfCache = int64_t{256} << 20;
 /// body(begin, end) on `threads` std::threads, which split [0, count) evenly.
 inline void split(int threads, int64_t count, const std::function<void(int64_t, int64_t)>& body) {
   std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(body, count * i / threads, count * (i + 1) / threads);
+  for (int i = 1; i < threads; ++i)
+    others.emplace_back(body, count * i / threads, count * (i + 1) / threads);
   body(0, count / threads);
   for (std::thread& thread : others) thread.join();
 }
@@ -77,14 +79,17 @@ class Bench {
       read_.push_back(kOutOfCache / read);
       copy_.push_back(2 * kOutOfCache / copy);
       // The sum is printed so that its loop cannot be dropped.
-      std::printf("  ceilings, %d thread%s: streaming read %.1f GB/s, copy %.1f GB/s (read + written); sum %.4g\n", threads,
-                  threads == 1 ? "" : "s", read_.back() / 1e9, copy_.back() / 1e9, sum);
+      std::printf(
+          "  ceilings, %d thread%s: streaming read %.1f GB/s, copy %.1f GB/s (read + written); sum "
+          "%.4g\n",
+          threads, threads == 1 ? "" : "s", read_.back() / 1e9, copy_.back() / 1e9, sum);
     }
   }
 
   enum class Ceiling { read, copy };
 
-  /// Times body over [0, count) with one and with all threads; `bytes` is what one call must move at least.
+  /// Times body over [0, count) with one and with all threads; `bytes` is what one call must move
+  /// at least.
   void report(const std::string& what, int64_t bytes, Ceiling ceiling, int64_t count,
               const std::function<void(int64_t, int64_t)>& body) const {
     size_t at = 0;
@@ -92,8 +97,8 @@ class Bench {
       const double seconds = median_seconds(n_, [&] { split(threads, count, body); });
       const double rate = static_cast<double>(bytes) / seconds;
       const double limit = (ceiling == Ceiling::read ? read_ : copy_)[at++];
-      std::printf("  %-52s %d thread%s %9.3f ms %7.2f GB/s  %5.1f %% of %s\n", what.c_str(), threads,
-                  threads == 1 ? " " : "s", seconds * 1e3, rate / 1e9, 100 * rate / limit,
+      std::printf("  %-52s %d thread%s %9.3f ms %7.2f GB/s  %5.1f %% of %s\n", what.c_str(),
+                  threads, threads == 1 ? " " : "s", seconds * 1e3, rate / 1e9, 100 * rate / limit,
                   ceiling == Ceiling::read ? "streaming read" : "copy");
     }
   }

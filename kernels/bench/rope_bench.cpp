@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary embedding in place (8 bytes moved per element; the tables stay in cache). Usage: rope_bench [repetitions]
+// Rotary embedding in place (8 bytes moved per element; the tables stay in cache). Usage:
+// rope_bench [repetitions]
 #include "kernels/rope.h"
 
 #include <cmath>
@@ -20,10 +21,11 @@ int main(int argc, char** argv) {
       cosine.push_back(static_cast<float>(std::cos(static_cast<double>(i))));
       sine.push_back(static_cast<float>(std::sin(static_cast<double>(i))));
     }
-    bench.report("rope_rotate [" + std::to_string(tokens) + ", 8 x " + std::to_string(head_dim) + "]",
-                 8 * tokens * width, Bench::Ceiling::copy, tokens, [&](int64_t begin, int64_t end) {
-                   rope_rotate(x.data() + begin * width, end - begin, width, heads, head_dim, positions.data() + begin,
-                               cosine.data(), sine.data(), 1);
-                 });
+    bench.report(
+        "rope_rotate [" + std::to_string(tokens) + ", 8 x " + std::to_string(head_dim) + "]",
+        8 * tokens * width, Bench::Ceiling::copy, tokens, [&](int64_t begin, int64_t end) {
+          rope_rotate(x.data() + begin * width, end - begin, width, heads, head_dim,
+                      positions.data() + begin, cosine.data(), sine.data(), 1);
+        });
   }
 }

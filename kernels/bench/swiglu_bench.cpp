@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SwiGLU forward (12 bytes moved per output element) and backward (20). Usage: swiglu_bench [repetitions]
+// SwiGLU forward (12 bytes moved per output element) and backward (20). Usage: swiglu_bench
+// [repetitions]
 #include "kernels/swiglu.h"
 
 #include "kernels/bench/bench.h"
@@ -15,11 +16,12 @@ int main(int argc, char** argv) {
   const std::string shape = " [" + std::to_string(rows) + ", " + std::to_string(width) + "]";
   bench.report("swiglu_forward" + shape, 12 * rows * width, Bench::Ceiling::copy, rows,
                [&](int64_t begin, int64_t end) {
-                 swiglu_forward(gate_up.data() + begin * 2 * width, end - begin, width, y.data() + begin * width);
+                 swiglu_forward(gate_up.data() + begin * 2 * width, end - begin, width,
+                                y.data() + begin * width);
                });
   bench.report("swiglu_backward" + shape, 20 * rows * width, Bench::Ceiling::copy, rows,
                [&](int64_t begin, int64_t end) {
-                 swiglu_backward(dy.data() + begin * width, gate_up.data() + begin * 2 * width, end - begin, width,
-                                 d_gate_up.data() + begin * 2 * width);
+                 swiglu_backward(dy.data() + begin * width, gate_up.data() + begin * 2 * width,
+                                 end - begin, width, d_gate_up.data() + begin * 2 * width);
                });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU side of kernels/adamw.h: one read of four buffers and one write of three per step, which is what the step costs. The
-// step's factors are formed in double and rounded once.
+// CPU side of kernels/adamw.h: one read of four buffers and one write of three per step, which is
+// what the step costs. The step's factors are formed in double and rounded once.
 #include "kernels/adamw.h"
 
 #include <algorithm>
@@ -16,8 +16,8 @@ namespace pref::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-void adamw_update_simd(float* weight, const float* gradient, float* exp_avg, float* exp_avg_sq, int64_t count,
-                       const AdamWStep& step) {
+void adamw_update_simd(float* weight, const float* gradient, float* exp_avg, float* exp_avg_sq,
+                       int64_t count, const AdamWStep& step) {
   const FloatTag d;
   const double t = static_cast<double>(step.step);
   const auto factor = [d](double value) HWY_ATTR { return hn::Set(d, static_cast<float>(value)); };
@@ -83,12 +83,14 @@ namespace pref::kernels {
 HWY_EXPORT(adamw_update_simd);
 HWY_EXPORT(sum_of_squares_simd);
 
-void adamw_update(float* weight, const float* gradient, float* exp_avg, float* exp_avg_sq, int64_t count,
-                  const AdamWStep& step) {
+void adamw_update(float* weight, const float* gradient, float* exp_avg, float* exp_avg_sq,
+                  int64_t count, const AdamWStep& step) {
   HWY_DYNAMIC_DISPATCH(adamw_update_simd)(weight, gradient, exp_avg, exp_avg_sq, count, step);
 }
 
-double sum_of_squares(const float* x, int64_t count) { return HWY_DYNAMIC_DISPATCH(sum_of_squares_simd)(x, count); }
+double sum_of_squares(const float* x, int64_t count) {
+  return HWY_DYNAMIC_DISPATCH(sum_of_squares_simd)(x, count);
+}
 
 }  // namespace pref::kernels
 #endif  // HWY_ONCE

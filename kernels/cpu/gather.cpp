@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU side of kernels/gather.h: rows are copied whole; the scatter adds in order of i, so repeated indices sum the same way
-// in every run and for every split of the columns.
+// CPU side of kernels/gather.h: rows are copied whole; the scatter adds in order of i, so repeated
+// indices sum the same way in every run and for every split of the columns.
 #include "kernels/gather.h"
 
 #include <cstring>
@@ -15,8 +15,8 @@ namespace pref::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-void scatter_add_rows_simd(float* x, int64_t width, const int64_t* index, int64_t count, const float* rows,
-                           int64_t column_begin, int64_t column_end) {
+void scatter_add_rows_simd(float* x, int64_t width, const int64_t* index, int64_t count,
+                           const float* rows, int64_t column_begin, int64_t column_end) {
   const FloatTag d;
   for (int64_t i = 0; i < count; ++i) {
     float* target = x + index[i] * width + column_begin;
@@ -43,9 +43,10 @@ void gather_rows(const float* x, int64_t width, const int64_t* index, int64_t co
   }
 }
 
-void scatter_add_rows(float* x, int64_t width, const int64_t* index, int64_t count, const float* rows,
-                      int64_t column_begin, int64_t column_end) {
-  HWY_DYNAMIC_DISPATCH(scatter_add_rows_simd)(x, width, index, count, rows, column_begin, column_end);
+void scatter_add_rows(float* x, int64_t width, const int64_t* index, int64_t count,
+                      const float* rows, int64_t column_begin, int64_t column_end) {
+  HWY_DYNAMIC_DISPATCH(scatter_add_rows_simd)
+  (x, width, index, count, rows, column_begin, column_end);
 }
 
 }  // namespace pref::kernels

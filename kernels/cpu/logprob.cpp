@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU side of kernels/logprob.h. A row is walked once in blocks that fit the first-level cache: a block's maximum is found
-// first, then sum e^(y - max), sum e^2 and sum e (y - max) are taken from cache, so memory is read once and the exponent
-// is computed once per element. Lanes are f32 and leave for double sums at every block's end.
+// CPU side of kernels/logprob.h. A row is walked once in blocks that fit the first-level cache: a
+// block's maximum is found first, then sum e^(y - max), sum e^2 and sum e (y - max) are taken from
+// cache, so memory is read once and the exponent is computed once per element. Lanes are f32 and
+// leave for double sums at every block's end.
 #include "kernels/logprob.h"
 
 #include <algorithm>
@@ -21,10 +22,13 @@ namespace pref::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Floats per block: at most 4 KB, so that a block and the next one's prefetched lines stay in a 32 KB first-level cache, and
-// at most 64 additions per lane of two accumulators, whose rounding does not show beside the logits' own.
+// Floats per block: at most 4 KB, so that a block and the next one's prefetched lines stay in a 32
+// KB first-level cache, and at most 64 additions per lane of two accumulators, whose rounding does
+// not show beside the logits' own.
 constexpr int64_t kMaxBlock = 1024;
-HWY_INLINE int64_t block_size(FloatTag d) { return std::min<int64_t>(kMaxBlock, 128 * static_cast<int64_t>(hn::Lanes(d))); }
+HWY_INLINE int64_t block_size(FloatTag d) {
+  return std::min<int64_t>(kMaxBlock, 128 * static_cast<int64_t>(hn::Lanes(d)));
+}
 
 enum class Transform { identity, scale, soft_cap };
 
@@ -43,8 +47,9 @@ HWY_INLINE float transformed_label(float z, LogitTransform transform) {
   return hn::GetLane(transformed<kTransform>(d, hn::Set(d, z), transform));
 }
 
-// What a row has shown so far, relative to its running maximum. The elements equal to the maximum are counted apart from
-// the sum of the others: their terms are exactly 1, and log(1 + tail) keeps a small tail that 1 + tail would round away.
+// What a row has shown so far, relative to its running maximum. The elements equal to the maximum
+// are counted apart from the sum of the others: their terms are exactly 1, and log(1 + tail) keeps
+// a small tail that 1 + tail would round away.
 struct RowSums {
   float max = 0;
   double ties = 0;      // elements equal to max
@@ -69,9 +74,11 @@ struct BlockScan {
   double sum;
 };
 
-// Maximum and sum of a block's y; a transform also writes y to `y`. NaN or infinity shows in the sum.
+// Maximum and sum of a block's y; a transform also writes y to `y`. NaN or infinity shows in the
+// sum.
 template <Transform kTransform>
-HWY_INLINE BlockScan scan_block(FloatTag d, const float* z, int64_t count, LogitTransform transform, float* y) {
+HWY_INLINE BlockScan scan_block(FloatTag d, const float* z, int64_t count, LogitTransform transform,
+                                float* y) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto lowest = hn::Set(d, std::numeric_limits<float>::lowest());
   auto max0 = lowest, max1 = lowest, max2 = lowest, max3 = lowest;
@@ -111,11 +118,14 @@ struct BlockSums {
   explicit HWY_INLINE BlockSums(FloatTag d)
       : tail(hn::Zero(d)), tail_sq(hn::Zero(d)), weighted(hn::Zero(d)), ties(hn::Zero(d)) {}
 
-  HWY_INLINE void add(FloatTag d, FloatVec y, FloatVec max) { add_term(d, hn::Sub(y, max), exp_of(d, hn::Sub(y, max))); }
+  HWY_INLINE void add(FloatTag d, FloatVec y, FloatVec max) {
+    add_term(d, hn::Sub(y, max), exp_of(d, hn::Sub(y, max)));
+  }
 
   HWY_INLINE void add_part(FloatTag d, FloatVec y, FloatVec max, int64_t count) {
     const auto used = hn::FirstN(d, static_cast<size_t>(count));
-    // An unused lane is moved below the maximum, where its zero term adds nothing and is not taken for a tie.
+    // An unused lane is moved below the maximum, where its zero term adds nothing and is not taken
+    // for a tie.
     const auto distance = hn::IfThenElse(used, hn::Sub(y, max), hn::Set(d, kExpLowest));
     add_term(d, distance, hn::IfThenElseZero(used, exp_of(d, distance)));
   }
@@ -143,9 +153,11 @@ struct BlockSums {
   }
 };
 
-// Adds a block of y to the row; `next` is the memory that follows, fetched while this block keeps the multipliers busy.
+// Adds a block of y to the row; `next` is the memory that follows, fetched while this block keeps
+// the multipliers busy.
 template <bool kMoments, bool kHoldsMax>
-HWY_INLINE void add_block(FloatTag d, const float* y, int64_t count, const float* next, RowSums& row) {
+HWY_INLINE void add_block(FloatTag d, const float* y, int64_t count, const float* next,
+                          RowSums& row) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto max = hn::Set(d, row.max);
   BlockSums<kMoments, kHoldsMax> even(d), odd(d);
@@ -162,8 +174,8 @@ HWY_INLINE void add_block(FloatTag d, const float* y, int64_t count, const float
 }
 
 template <Transform kTransform, bool kMoments>
-void statistics_rows(const float* logits, int64_t rows, int64_t vocab, int64_t stride, const int64_t* labels,
-                     LogitTransform transform, const TokenStatistics& out) {
+void statistics_rows(const float* logits, int64_t rows, int64_t vocab, int64_t stride,
+                     const int64_t* labels, LogitTransform transform, const TokenStatistics& out) {
   const FloatTag d;
   const int64_t block = block_size(d);
   HWY_ALIGN float buffer[kMaxBlock];
@@ -196,28 +208,31 @@ void statistics_rows(const float* logits, int64_t rows, int64_t vocab, int64_t s
     out.lse[i] = static_cast<float>(row.max + log_sum);
     if (out.max_logp) out.max_logp[i] = static_cast<float>(-log_sum);
     if (out.hit) out.hit[i] = poison == 0 && label_logit >= row.max ? 1.0f : 0.0f;
-    if (out.mean_logit) out.mean_logit[i] = static_cast<float>(row.logits / static_cast<double>(vocab));
+    if (out.mean_logit)
+      out.mean_logit[i] = static_cast<float>(row.logits / static_cast<double>(vocab));
     if constexpr (kMoments) {
       if (out.collision) {
         out.collision[i] = static_cast<float>(std::log1p(row.ties - 1 + row.tail_sq) - 2 * log_sum);
       }
-      if (out.entropy) out.entropy[i] = static_cast<float>(log_sum - row.weighted / (row.ties + row.tail));
+      if (out.entropy)
+        out.entropy[i] = static_cast<float>(log_sum - row.weighted / (row.ties + row.tail));
     }
   }
 }
 
 template <Transform kTransform>
-void statistics(const float* logits, int64_t rows, int64_t vocab, int64_t stride, const int64_t* labels,
-                LogitTransform transform, const TokenStatistics& out) {
+void statistics(const float* logits, int64_t rows, int64_t vocab, int64_t stride,
+                const int64_t* labels, LogitTransform transform, const TokenStatistics& out) {
   const bool moments = out.collision || out.entropy;
   const auto run = moments ? statistics_rows<kTransform, true> : statistics_rows<kTransform, false>;
   run(logits, rows, vocab, stride, labels, transform, out);
 }
 
-// c p dy/dz with p = e^(y - lse); lse comes as a sum of two floats, so that logits far from zero keep their precision.
+// c p dy/dz with p = e^(y - lse); lse comes as a sum of two floats, so that logits far from zero
+// keep their precision.
 template <Transform kTransform>
-HWY_INLINE FloatVec gradient_term(FloatTag d, FloatVec z, FloatVec lse_high, FloatVec lse_low, FloatVec coefficient,
-                                  LogitTransform transform) {
+HWY_INLINE FloatVec gradient_term(FloatTag d, FloatVec z, FloatVec lse_high, FloatVec lse_low,
+                                  FloatVec coefficient, LogitTransform transform) {
   FloatVec y = z;
   FloatVec scaled_coefficient = coefficient;
   if constexpr (kTransform == Transform::scale) y = hn::Mul(z, hn::Set(d, transform.scale));
@@ -237,12 +252,14 @@ HWY_INLINE float slope_at(float z, LogitTransform transform) {
   if constexpr (kTransform == Transform::scale) return transform.scale;
   const FloatTag d;
   const float scaled = z * transform.scale;
-  return transform.scale * hn::GetLane(tanh_of(d, hn::Set(d, scaled * (1 / transform.soft_cap))).slope);
+  return transform.scale *
+         hn::GetLane(tanh_of(d, hn::Set(d, scaled * (1 / transform.soft_cap))).slope);
 }
 
 template <Transform kTransform>
-void gradient_rows(float* logits, int64_t rows, int64_t vocab, int64_t stride, const int64_t* labels, const float* logp,
-                   const float* lse, const float* d_logp, LogitTransform transform) {
+void gradient_rows(float* logits, int64_t rows, int64_t vocab, int64_t stride,
+                   const int64_t* labels, const float* logp, const float* lse, const float* d_logp,
+                   LogitTransform transform) {
   const FloatTag d;
   for (int64_t i = 0; i < rows; ++i) {
     float* z = logits + i * stride;
@@ -255,30 +272,36 @@ void gradient_rows(float* logits, int64_t rows, int64_t vocab, int64_t stride, c
       continue;
     }
     const float label_logit = z[labels[i]];
-    // lse is known twice: as lse, and as y_label - logp, whose rounding is that of logp. The smaller number is the finer.
+    // lse is known twice: as lse, and as y_label - logp, whose rounding is that of logp. The
+    // smaller number is the finer.
     const double label_y = transformed_label<kTransform>(label_logit, transform);
-    const double center = std::abs(logp[i]) < std::abs(lse[i]) ? label_y - static_cast<double>(logp[i]) : lse[i];
+    const double center =
+        std::abs(logp[i]) < std::abs(lse[i]) ? label_y - static_cast<double>(logp[i]) : lse[i];
     const float center_high = static_cast<float>(center);
     const auto high = hn::Set(d, center_high);
     const auto low = hn::Set(d, static_cast<float>(center - center_high));
     const auto coefficient = hn::Set(d, -d_logp[i] * transform.scale);
     for_vectors(d, vocab, [&](int64_t j, auto access) HWY_ATTR {
-      access.store(d, gradient_term<kTransform>(d, access.load(d, z + j), high, low, coefficient, transform), z + j);
+      access.store(
+          d, gradient_term<kTransform>(d, access.load(d, z + j), high, low, coefficient, transform),
+          z + j);
     });
     z[labels[i]] = d_logp[i] * -std::expm1(logp[i]) * slope_at<kTransform>(label_logit, transform);
   }
 }
 
-void logprob_statistics_simd(const float* logits, int64_t rows, int64_t vocab, int64_t stride, const int64_t* labels,
-                             LogitTransform transform, const TokenStatistics& out) {
+void logprob_statistics_simd(const float* logits, int64_t rows, int64_t vocab, int64_t stride,
+                             const int64_t* labels, LogitTransform transform,
+                             const TokenStatistics& out) {
   const auto run = transform.soft_cap > 0 ? statistics<Transform::soft_cap>
                    : transform.scale != 1 ? statistics<Transform::scale>
                                           : statistics<Transform::identity>;
   run(logits, rows, vocab, stride, labels, transform, out);
 }
 
-void logprob_gradient_simd(float* logits, int64_t rows, int64_t vocab, int64_t stride, const int64_t* labels,
-                           const float* logp, const float* lse, const float* d_logp, LogitTransform transform) {
+void logprob_gradient_simd(float* logits, int64_t rows, int64_t vocab, int64_t stride,
+                           const int64_t* labels, const float* logp, const float* lse,
+                           const float* d_logp, LogitTransform transform) {
   const auto run = transform.soft_cap > 0 ? gradient_rows<Transform::soft_cap>
                    : transform.scale != 1 ? gradient_rows<Transform::scale>
                                           : gradient_rows<Transform::identity>;
@@ -296,8 +319,9 @@ namespace {
 
 void check_labels(const int64_t* labels, int64_t rows, int64_t vocab) {
   for (int64_t i = 0; i < rows; ++i) {
-    require(labels[i] >= 0 && labels[i] < vocab, ErrorKind::data, "logprob", "token[", i, "] = ", labels[i],
-            " is outside [0, ", vocab, "). Was the tokenizer built for another model?");
+    require(labels[i] >= 0 && labels[i] < vocab, ErrorKind::data, "logprob", "token[", i,
+            "] = ", labels[i], " is outside [0, ", vocab,
+            "). Was the tokenizer built for another model?");
   }
 }
 
@@ -306,14 +330,17 @@ void check_labels(const int64_t* labels, int64_t rows, int64_t vocab) {
 HWY_EXPORT(logprob_statistics_simd);
 HWY_EXPORT(logprob_gradient_simd);
 
-void logprob_statistics(const float* logits, int64_t rows, int64_t vocab, int64_t stride, const int64_t* labels,
-                        LogitTransform transform, const TokenStatistics& out) {
+void logprob_statistics(const float* logits, int64_t rows, int64_t vocab, int64_t stride,
+                        const int64_t* labels, LogitTransform transform,
+                        const TokenStatistics& out) {
   check_labels(labels, rows, vocab);
-  HWY_DYNAMIC_DISPATCH(logprob_statistics_simd)(logits, rows, vocab, stride, labels, transform, out);
+  HWY_DYNAMIC_DISPATCH(logprob_statistics_simd)
+  (logits, rows, vocab, stride, labels, transform, out);
 }
 
-void logprob_gradient(float* logits, int64_t rows, int64_t vocab, int64_t stride, const int64_t* labels,
-                      const float* logp, const float* lse, const float* d_logp, LogitTransform transform) {
+void logprob_gradient(float* logits, int64_t rows, int64_t vocab, int64_t stride,
+                      const int64_t* labels, const float* logp, const float* lse,
+                      const float* d_logp, LogitTransform transform) {
   check_labels(labels, rows, vocab);
   HWY_DYNAMIC_DISPATCH(logprob_gradient_simd)
   (logits, rows, vocab, stride, labels, logp, lse, d_logp, transform);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU side of kernels/rms_norm.h. Two passes over a row, the second from cache; the row's sums are lanes of f32 joined in
-// double. With n = x inverse_rms and g = dy weight:  dx = inverse_rms (g - n mean(g n)),  d_weight += dy n.
+// CPU side of kernels/rms_norm.h. Two passes over a row, the second from cache; the row's sums are
+// lanes of f32 joined in double. With n = x inverse_rms and g = dy weight:  dx = inverse_rms (g - n
+// mean(g n)),  d_weight += dy n.
 #include "kernels/rms_norm.h"
 
 #include <cmath>
@@ -15,7 +16,8 @@ namespace pref::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-// sum over i < count of term(i, access, accumulator), in four accumulators so that additions overlap.
+// sum over i < count of term(i, access, accumulator), in four accumulators so that additions
+// overlap.
 template <class Term>
 HWY_INLINE double sum_terms(FloatTag d, int64_t count, const Term& term) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -32,8 +34,9 @@ HWY_INLINE double sum_terms(FloatTag d, int64_t count, const Term& term) {
   return sum_lanes(d, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3)));
 }
 
-void rms_norm_forward_simd(const float* x, int64_t rows, int64_t width, int64_t stride_x, const float* weight, float eps,
-                           float* y, int64_t stride_y, float* inverse_rms) {
+void rms_norm_forward_simd(const float* x, int64_t rows, int64_t width, int64_t stride_x,
+                           const float* weight, float eps, float* y, int64_t stride_y,
+                           float* inverse_rms) {
   const FloatTag d;
   for (int64_t row = 0; row < rows; ++row) {
     const float* in = x + row * stride_x;
@@ -42,7 +45,8 @@ void rms_norm_forward_simd(const float* x, int64_t rows, int64_t width, int64_t 
       const auto v = access.load(d, in + i);
       return hn::MulAdd(v, v, sum);
     });
-    const float inverse = static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(width) + eps));
+    const float inverse =
+        static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(width) + eps));
     inverse_rms[row] = inverse;
     const auto factor = hn::Set(d, inverse);
     for_vectors(d, width, [&](int64_t i, auto access) HWY_ATTR {
@@ -53,9 +57,9 @@ void rms_norm_forward_simd(const float* x, int64_t rows, int64_t width, int64_t 
 }
 
 template <bool kAccumulate>
-void rms_norm_backward_rows(const float* dy, int64_t stride_dy, const float* x, int64_t stride_x, const float* weight,
-                            const float* inverse_rms, int64_t rows, int64_t width, float* dx, int64_t stride_dx,
-                            float* d_weight) {
+void rms_norm_backward_rows(const float* dy, int64_t stride_dy, const float* x, int64_t stride_x,
+                            const float* weight, const float* inverse_rms, int64_t rows,
+                            int64_t width, float* dx, int64_t stride_dx, float* d_weight) {
   const FloatTag d;
   for (int64_t row = 0; row < rows; ++row) {
     const float* in = x + row * stride_x;
@@ -67,7 +71,8 @@ void rms_norm_backward_rows(const float* dy, int64_t stride_dy, const float* x, 
       return hn::MulAdd(g, access.load(d, in + i), sum);
     });
     // mean(g n) n = x inverse_rms^2 mean(g x)
-    const auto along = hn::Set(d, static_cast<float>(dot * inverse * inverse / static_cast<double>(width)));
+    const auto along =
+        hn::Set(d, static_cast<float>(dot * inverse * inverse / static_cast<double>(width)));
     const auto factor = hn::Set(d, inverse);
     for_vectors(d, width, [&](int64_t i, auto access) HWY_ATTR {
       const auto v = access.load(d, in + i);
@@ -79,14 +84,16 @@ void rms_norm_backward_rows(const float* dy, int64_t stride_dy, const float* x, 
       } else {
         access.store(d, hn::Mul(factor, across), d_in + i);
       }
-      access.store(d, hn::MulAdd(u, hn::Mul(v, factor), access.load(d, d_weight + i)), d_weight + i);
+      access.store(d, hn::MulAdd(u, hn::Mul(v, factor), access.load(d, d_weight + i)),
+                   d_weight + i);
     });
   }
 }
 
-void rms_norm_backward_simd(const float* dy, int64_t stride_dy, const float* x, int64_t stride_x, const float* weight,
-                            const float* inverse_rms, int64_t rows, int64_t width, float* dx, int64_t stride_dx,
-                            bool accumulate_dx, float* d_weight) {
+void rms_norm_backward_simd(const float* dy, int64_t stride_dy, const float* x, int64_t stride_x,
+                            const float* weight, const float* inverse_rms, int64_t rows,
+                            int64_t width, float* dx, int64_t stride_dx, bool accumulate_dx,
+                            float* d_weight) {
   const auto run = accumulate_dx ? rms_norm_backward_rows<true> : rms_norm_backward_rows<false>;
   run(dy, stride_dy, x, stride_x, weight, inverse_rms, rows, width, dx, stride_dx, d_weight);
 }
@@ -102,17 +109,19 @@ namespace pref::kernels {
 HWY_EXPORT(rms_norm_forward_simd);
 HWY_EXPORT(rms_norm_backward_simd);
 
-void rms_norm_forward(const float* x, int64_t rows, int64_t width, int64_t stride_x, const float* weight, float eps,
-                      float* y, int64_t stride_y, float* inverse_rms) {
+void rms_norm_forward(const float* x, int64_t rows, int64_t width, int64_t stride_x,
+                      const float* weight, float eps, float* y, int64_t stride_y,
+                      float* inverse_rms) {
   HWY_DYNAMIC_DISPATCH(rms_norm_forward_simd)
   (x, rows, width, stride_x, weight, eps, y, stride_y, inverse_rms);
 }
 
-void rms_norm_backward(const float* dy, int64_t stride_dy, const float* x, int64_t stride_x, const float* weight,
-                       const float* inverse_rms, int64_t rows, int64_t width, float* dx, int64_t stride_dx,
-                       bool accumulate_dx, float* d_weight) {
+void rms_norm_backward(const float* dy, int64_t stride_dy, const float* x, int64_t stride_x,
+                       const float* weight, const float* inverse_rms, int64_t rows, int64_t width,
+                       float* dx, int64_t stride_dx, bool accumulate_dx, float* d_weight) {
   HWY_DYNAMIC_DISPATCH(rms_norm_backward_simd)
-  (dy, stride_dy, x, stride_x, weight, inverse_rms, rows, width, dx, stride_dx, accumulate_dx, d_weight);
+  (dy, stride_dy, x, stride_x, weight, inverse_rms, rows, width, dx, stride_dx, accumulate_dx,
+   d_weight);
 }
 
 }  // namespace pref::kernels

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU side of kernels/rope.h: both halves of a head are rotated in one pass; turning back flips the sign of the sine.
+// CPU side of kernels/rope.h: both halves of a head are rotated in one pass; turning back flips the
+// sign of the sine.
 #include "kernels/rope.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -13,7 +14,8 @@ namespace HWY_NAMESPACE {
 namespace {
 
 void rope_rotate_simd(float* x, int64_t tokens, int64_t stride, int64_t heads, int64_t head_dim,
-                      const int64_t* positions, const float* cosine, const float* sine, int direction) {
+                      const int64_t* positions, const float* cosine, const float* sine,
+                      int direction) {
   const FloatTag d;
   const int64_t half = head_dim / 2;
   const auto turn = hn::Set(d, direction < 0 ? -1.0f : 1.0f);
@@ -45,8 +47,8 @@ namespace pref::kernels {
 
 HWY_EXPORT(rope_rotate_simd);
 
-void rope_rotate(float* x, int64_t tokens, int64_t stride, int64_t heads, int64_t head_dim, const int64_t* positions,
-                 const float* cosine, const float* sine, int direction) {
+void rope_rotate(float* x, int64_t tokens, int64_t stride, int64_t heads, int64_t head_dim,
+                 const int64_t* positions, const float* cosine, const float* sine, int direction) {
   HWY_DYNAMIC_DISPATCH(rope_rotate_simd)
   (x, tokens, stride, heads, head_dim, positions, cosine, sine, direction);
 }

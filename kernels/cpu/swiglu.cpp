@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU side of kernels/swiglu.h. With e = e^-|g|, sigma(g) and 1 - sigma(g) are 1 / (1 + e) and e / (1 + e) in the order that
-// g's sign gives, so neither tail cancels or overflows.
+// CPU side of kernels/swiglu.h. With e = e^-|g|, sigma(g) and 1 - sigma(g) are 1 / (1 + e) and e /
+// (1 + e) in the order that g's sign gives, so neither tail cancels or overflows.
 #include "kernels/swiglu.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -40,7 +40,8 @@ void swiglu_forward_simd(const float* gate_up, int64_t rows, int64_t width, floa
   }
 }
 
-void swiglu_backward_simd(const float* dy, const float* gate_up, int64_t rows, int64_t width, float* d_gate_up) {
+void swiglu_backward_simd(const float* dy, const float* gate_up, int64_t rows, int64_t width,
+                          float* d_gate_up) {
   const FloatTag d;
   const auto one = hn::Set(d, 1.0f);
   for (int64_t row = 0; row < rows; ++row) {
@@ -77,7 +78,8 @@ void swiglu_forward(const float* gate_up, int64_t rows, int64_t width, float* y)
   HWY_DYNAMIC_DISPATCH(swiglu_forward_simd)(gate_up, rows, width, y);
 }
 
-void swiglu_backward(const float* dy, const float* gate_up, int64_t rows, int64_t width, float* d_gate_up) {
+void swiglu_backward(const float* dy, const float* gate_up, int64_t rows, int64_t width,
+                     float* d_gate_up) {
   HWY_DYNAMIC_DISPATCH(swiglu_backward_simd)(dy, gate_up, rows, width, d_gate_up);
 }
 

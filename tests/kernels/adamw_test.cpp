@@ -15,11 +15,16 @@ namespace {
 class AdamWTest : public TargetTest {};
 PREF_EVERY_TARGET(AdamWTest);
 
-const AdamWStep kStep = {
-    .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .step = 1};
+const AdamWStep kStep = {.learning_rate = 1e-3,
+                         .beta1 = 0.9,
+                         .beta2 = 0.999,
+                         .eps = 1e-8,
+                         .weight_decay = 0.1,
+                         .step = 1};
 
 TEST_P(AdamWTest, Value) {
-  // First step: m / (1 - b1) = g and v / (1 - b2) = g^2, so w = w - lr wd w - lr sign(g) but for eps.
+  // First step: m / (1 - b1) = g and v / (1 - b2) = g^2, so w = w - lr wd w - lr sign(g) but for
+  // eps.
   float weight = 2, exp_avg = 0, exp_avg_sq = 0;
   const float gradient = -4;
   AdamWStep step = kStep;
@@ -48,12 +53,13 @@ TEST_P(AdamWTest, MatchesReference) {
         const std::vector<float> gradient = normal(count, t % 3 == 0 ? 1e-6 : 0.3);
         step.step = t;
         step.learning_rate = 1e-2 / t;
-        adamw_update(weight.data(), gradient.data(), exp_avg.data(), exp_avg_sq.data(), count, step);
+        adamw_update(weight.data(), gradient.data(), exp_avg.data(), exp_avg_sq.data(), count,
+                     step);
         for (size_t i = 0; i < exact.size(); ++i) {
           const double g = 0.75 * static_cast<double>(gradient[i]);
           exact[i].step(g, step.learning_rate, step.beta1, step.beta2, step.eps, weight_decay, t);
-          plain[i].step(static_cast<float>(g), static_cast<float>(step.learning_rate), 0.9f, 0.999f, 1e-8f,
-                        static_cast<float>(weight_decay), t);
+          plain[i].step(static_cast<float>(g), static_cast<float>(step.learning_rate), 0.9f, 0.999f,
+                        1e-8f, static_cast<float>(weight_decay), t);
         }
       }
       reference::Budget weights, averages, squares;
@@ -63,9 +69,12 @@ TEST_P(AdamWTest, MatchesReference) {
         squares.see(exp_avg_sq[i], plain[i].exp_avg_sq, exact[i].exp_avg_sq);
       }
       // The floor: a random walk of 20 roundings at 2 <= |w| < 4.
-      EXPECT_TRUE(weights.kept(5e-7)) << count << ": " << weights.kernel << " beside " << weights.plain;
-      EXPECT_TRUE(averages.kept(1e-8)) << count << ": " << averages.kernel << " beside " << averages.plain;
-      EXPECT_TRUE(squares.kept(1e-10)) << count << ": " << squares.kernel << " beside " << squares.plain;
+      EXPECT_TRUE(weights.kept(5e-7))
+          << count << ": " << weights.kernel << " beside " << weights.plain;
+      EXPECT_TRUE(averages.kept(1e-8))
+          << count << ": " << averages.kernel << " beside " << averages.plain;
+      EXPECT_TRUE(squares.kept(1e-10))
+          << count << ": " << squares.kernel << " beside " << squares.plain;
       EXPECT_LT(weights.kernel, 1e-6);
     }
   }
@@ -83,15 +92,16 @@ TEST_P(AdamWTest, KeepsPrecisionEarlyAndLateInARun) {
     adamw_update(&weight, &gradient, &exp_avg, &exp_avg_sq, 1, step);
     const long double m = 0.9L * 0.5L + 0.1L * 0.125L;
     const long double v = 0.999999L * static_cast<long double>(2e-3f) + 1e-6L * 0.015625L;
-    const long double expected =
-        -1e-3L * (m / (1 - std::pow(0.9L, t))) / (std::sqrt(v / (1 - std::pow(0.999999L, t))) + 1e-8L);
+    const long double expected = -1e-3L * (m / (1 - std::pow(0.9L, t))) /
+                                 (std::sqrt(v / (1 - std::pow(0.999999L, t))) + 1e-8L);
     EXPECT_NEAR(static_cast<double>(weight / expected), 1, 5e-7) << "step " << t;
   }
 }
 
 TEST_P(AdamWTest, InvariantToSplitsOfTheRange) {
   const int64_t count = 1003;
-  const std::vector<float> weight = normal(count), gradient = normal(count), exp_avg = normal(count, 0.1);
+  const std::vector<float> weight = normal(count), gradient = normal(count),
+                           exp_avg = normal(count, 0.1);
   std::vector<float> exp_avg_sq = normal(count, 0.1);
   for (float& v : exp_avg_sq) v = std::abs(v);
   AdamWStep step = kStep;
@@ -100,14 +110,15 @@ TEST_P(AdamWTest, InvariantToSplitsOfTheRange) {
     std::vector<std::vector<float>> out = {weight, exp_avg, exp_avg_sq};
     int64_t begin = 0;
     for (const int64_t end : ends) {
-      adamw_update(out[0].data() + begin, gradient.data() + begin, out[1].data() + begin, out[2].data() + begin,
-                   end - begin, step);
+      adamw_update(out[0].data() + begin, gradient.data() + begin, out[1].data() + begin,
+                   out[2].data() + begin, end - begin, step);
       begin = end;
     }
     return out;
   };
   const auto whole = run({1003});
-  for (const std::vector<int64_t>& ends : {std::vector<int64_t>{1, 8, 17, 500, 1003}, {3, 1003}, {999, 1002, 1003}}) {
+  for (const std::vector<int64_t>& ends :
+       {std::vector<int64_t>{1, 8, 17, 500, 1003}, {3, 1003}, {999, 1002, 1003}}) {
     const auto split = run(ends);
     for (size_t i = 0; i < whole.size(); ++i) EXPECT_TRUE(same_bits(whole[i], split[i]));
   }

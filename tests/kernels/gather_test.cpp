@@ -24,10 +24,12 @@ TEST_P(GatherTest, Value) {
 }
 
 TEST_P(GatherTest, Gradient) {
-  // <gather(x), g> = <x, scatter(g)> for all x and g: the scatter is the gather's transpose. Small integers are exact.
+  // <gather(x), g> = <x, scatter(g)> for all x and g: the scatter is the gather's transpose. Small
+  // integers are exact.
   for (const int64_t width : {1, 7, 8, 33, 64}) {
     const int64_t rows = 9, count = 20;
-    std::vector<float> x, g, out(static_cast<size_t>(count * width)), back(static_cast<size_t>(rows * width));
+    std::vector<float> x, g, out(static_cast<size_t>(count * width)),
+        back(static_cast<size_t>(rows * width));
     std::vector<int64_t> index;
     for (int64_t i = 0; i < rows * width; ++i) x.push_back(static_cast<float>(engine_() % 16) - 8);
     for (int64_t i = 0; i < count * width; ++i) g.push_back(static_cast<float>(engine_() % 16) - 8);

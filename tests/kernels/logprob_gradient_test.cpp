@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradient of the log-probabilities: analytic oracle, central differences of the double definition, and the classes of bug
-// that fused losses have shown (cancellation near p = 1, one coefficient used for all rows).
+// Gradient of the log-probabilities: analytic oracle, central differences of the double definition,
+// and the classes of bug that fused losses have shown (cancellation near p = 1, one coefficient
+// used for all rows).
 #include <algorithm>
 #include <cmath>
 
@@ -20,7 +21,8 @@ std::vector<float> gradient_of(std::vector<float> logits, int64_t vocab, int64_t
   std::vector<float> logp(labels.size()), lse(labels.size());
   logprob_statistics(logits.data(), rows, vocab, stride, labels.data(), transform,
                      {.logp = logp.data(), .lse = lse.data()});
-  logprob_gradient(logits.data(), rows, vocab, stride, labels.data(), logp.data(), lse.data(), d_logp.data(), transform);
+  logprob_gradient(logits.data(), rows, vocab, stride, labels.data(), logp.data(), lse.data(),
+                   d_logp.data(), transform);
   return logits;
 }
 
@@ -39,19 +41,21 @@ TEST_P(LogprobGradientTest, Value) {
 }
 
 TEST_P(LogprobGradientTest, Gradient) {
-  // L = sum_i d_logp[i] logp[i], differenced in double; coefficients differ in size and sign (one is zero).
+  // L = sum_i d_logp[i] logp[i], differenced in double; coefficients differ in size and sign (one
+  // is zero).
   const int64_t rows = 4, vocab = 37;
   const std::vector<int64_t> labels = {0, 36, 17, 5};
   const std::vector<float> d_logp = {1.5f, -0.25f, 0, -3};
   for (const LogitTransform transform : kTransforms) {
-    SCOPED_TRACE(testing::Message() << "scale " << transform.scale << ", cap " << transform.soft_cap);
+    SCOPED_TRACE(testing::Message()
+                 << "scale " << transform.scale << ", cap " << transform.soft_cap);
     const std::vector<float> logits = normal(rows * vocab, 3);
     const auto loss = [&](const std::vector<double>& z) {
       double sum = 0;
       for (size_t row = 0; row < labels.size(); ++row) {
         const auto begin = z.begin() + static_cast<int64_t>(row) * vocab;
-        const std::vector<double> y =
-            reference::transform_logits({begin, begin + vocab}, transform.scale, transform.soft_cap);
+        const std::vector<double> y = reference::transform_logits(
+            {begin, begin + vocab}, transform.scale, transform.soft_cap);
         sum += static_cast<double>(d_logp[row]) * reference::row_statistics(y, labels[row]).logp;
       }
       return sum;
@@ -68,8 +72,9 @@ TEST_P(LogprobGradientTest, MatchesReference) {
     for (const float offset : {0.0f, 1e4f, -1e4f}) {
       for (const LogitTransform transform : kTransforms) {
         if (offset != 0 && transform.soft_cap > 0) continue;  // all logits would sit at the cap
-        SCOPED_TRACE(testing::Message() << "vocabulary " << vocab << ", offset " << offset << ", scale "
-                                        << transform.scale << ", cap " << transform.soft_cap);
+        SCOPED_TRACE(testing::Message()
+                     << "vocabulary " << vocab << ", offset " << offset << ", scale "
+                     << transform.scale << ", cap " << transform.soft_cap);
         const int64_t rows = 3, stride = vocab + 5;
         std::vector<float> logits = normal(rows * stride, 4, offset);
         std::vector<int64_t> labels;
@@ -84,17 +89,19 @@ TEST_P(LogprobGradientTest, MatchesReference) {
           const auto begin = logits.begin() + row * stride;
           const std::vector<double> z(begin, begin + vocab);
           const auto at = static_cast<size_t>(row);
-          const std::vector<double> expected =
-              reference::row_gradient(z, labels[at], d_logp[at], transform.scale, transform.soft_cap);
+          const std::vector<double> expected = reference::row_gradient(
+              z, labels[at], d_logp[at], transform.scale, transform.soft_cap);
           for (size_t v = 0; v < expected.size(); ++v) {
-            // The rounding of y - lse, of logp and of the exponent are p's relative errors; the cap multiplies tanh's.
+            // The rounding of y - lse, of logp and of the exponent are p's relative errors; the cap
+            // multiplies tanh's.
             const double log_p = std::log(std::abs(expected[v] / d_logp[at]) + 1e-38);
             const double relative = 2e-6 + 2e-7 * std::abs(log_p) + 4e-7 * transform.soft_cap;
             ASSERT_NEAR(dz[static_cast<size_t>(row * stride) + v], expected[v],
                         relative * std::abs(expected[v]) + 1e-30)
                 << "row " << row << ", element " << v;
           }
-          for (int64_t v = vocab; v < stride; ++v) EXPECT_EQ(dz[static_cast<size_t>(row * stride + v)], 123.0f);
+          for (int64_t v = vocab; v < stride; ++v)
+            EXPECT_EQ(dz[static_cast<size_t>(row * stride + v)], 123.0f);
         }
       }
     }
@@ -102,16 +109,19 @@ TEST_P(LogprobGradientTest, MatchesReference) {
 }
 
 TEST_P(LogprobGradientTest, LabelElementIsExactAsTheLabelBecomesCertain) {
-  // One label against V - 1 equal others: z = ln(p (V - 1) / (1 - p)); the label's element is 1 - p.
+  // One label against V - 1 equal others: z = ln(p (V - 1) / (1 - p)); the label's element is 1 -
+  // p.
   for (const int64_t vocab : {2, 1000, 50257}) {
     for (const double p : {.5, .9, .99, .999, .9999, .999999, .999999999}) {
       std::vector<float> logits(static_cast<size_t>(vocab), 0.0f);
       const int64_t label = vocab / 3;
-      logits[static_cast<size_t>(label)] = static_cast<float>(std::log(p * static_cast<double>(vocab - 1) / (1 - p)));
+      logits[static_cast<size_t>(label)] =
+          static_cast<float>(std::log(p * static_cast<double>(vocab - 1) / (1 - p)));
       const std::vector<double> expected = reference::row_gradient(widened(logits), label, 1, 1, 0);
       const std::vector<float> dz = gradient_of(logits, vocab, vocab, {label}, {1});
       const size_t other = label == 0 ? 1 : 0;
-      EXPECT_NEAR(dz[static_cast<size_t>(label)] / expected[static_cast<size_t>(label)], 1, 2e-6) << p;
+      EXPECT_NEAR(dz[static_cast<size_t>(label)] / expected[static_cast<size_t>(label)], 1, 2e-6)
+          << p;
       EXPECT_NEAR(dz[other] / expected[other], 1, 2e-6) << p;
     }
   }
@@ -123,11 +133,13 @@ TEST_P(LogprobGradientTest, EachRowUsesItsOwnCoefficient) {
   std::vector<float> logits;
   for (int64_t i = 0; i < rows; ++i) logits.insert(logits.end(), row.begin(), row.end());
   const std::vector<int64_t> labels(static_cast<size_t>(rows), 64);
-  const std::vector<float> d_logp = {1, -0.5f, 0.25f, 0, 8, -2};  // powers of two: products are exact
+  const std::vector<float> d_logp = {1, -0.5f, 0.25f,
+                                     0, 8,     -2};  // powers of two: products are exact
   const std::vector<float> dz = gradient_of(logits, vocab, vocab, labels, d_logp);
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t v = 0; v < vocab; ++v) {
-      EXPECT_EQ(dz[static_cast<size_t>(i * vocab + v)], dz[static_cast<size_t>(v)] * d_logp[static_cast<size_t>(i)]);
+      EXPECT_EQ(dz[static_cast<size_t>(i * vocab + v)],
+                dz[static_cast<size_t>(v)] * d_logp[static_cast<size_t>(i)]);
     }
   }
 }
@@ -142,8 +154,8 @@ TEST_P(LogprobGradientTest, InvariantToSplitsOfRows) {
     std::vector<float> joined;
     for (size_t row = 0; row < labels.size(); ++row) {
       const auto begin = logits.begin() + static_cast<int64_t>(row) * vocab;
-      const std::vector<float> one =
-          gradient_of({begin, begin + vocab}, vocab, vocab, {labels[row]}, {d_logp[row]}, transform);
+      const std::vector<float> one = gradient_of({begin, begin + vocab}, vocab, vocab,
+                                                 {labels[row]}, {d_logp[row]}, transform);
       joined.insert(joined.end(), one.begin(), one.end());
     }
     EXPECT_TRUE(same_bits(whole, joined));

@@ -78,9 +78,15 @@ struct Case {
   LogitTransform transform;
 };
 const Case kCases[] = {
-    {"usual", 3, 0, 0, {}},           {"flat", 0.01f, 0, 0, {}},          {"wide", 30, 0, 0, {}},
-    {"peaked", 2, 0, 25, {}},         {"far above zero", 3, 1e4f, 0, {}}, {"far below zero", 3, -1e4f, 5, {}},
-    {"scaled", 3, 0, 0, {0.125f, 0}}, {"capped", 20, 0, 0, {1, 30}},      {"scaled and capped", 9, 0, 0, {2.5f, 50}},
+    {"usual", 3, 0, 0, {}},
+    {"flat", 0.01f, 0, 0, {}},
+    {"wide", 30, 0, 0, {}},
+    {"peaked", 2, 0, 25, {}},
+    {"far above zero", 3, 1e4f, 0, {}},
+    {"far below zero", 3, -1e4f, 5, {}},
+    {"scaled", 3, 0, 0, {0.125f, 0}},
+    {"capped", 20, 0, 0, {1, 30}},
+    {"scaled and capped", 9, 0, 0, {2.5f, 50}},
 };
 const int64_t kVocabularies[] = {1, 2, 7, 31, 32, 33, 1000, 1024, 1025, 32000, 128257};
 
@@ -94,7 +100,8 @@ TEST_P(LogprobTest, MatchesReference) {
       std::vector<int64_t> labels;
       for (int64_t row = 0; row < rows; ++row) {
         float* z = logits.data() + row * stride;
-        const int64_t label = row == 1 ? vocab - 1 : static_cast<int64_t>(engine_() % static_cast<uint64_t>(vocab));
+        const int64_t label =
+            row == 1 ? vocab - 1 : static_cast<int64_t>(engine_() % static_cast<uint64_t>(vocab));
         labels.push_back(label);
         if (row % 2 == 1) z[label] += c.peak;
         // Padded columns are never read.
@@ -104,12 +111,14 @@ TEST_P(LogprobTest, MatchesReference) {
       Budget logp;
       for (size_t row = 0; row < labels.size(); ++row) {
         const float* z = logits.data() + static_cast<int64_t>(row) * stride;
-        const std::vector<double> exact =
-            reference::transform_logits(widened({z, z + vocab}), c.transform.scale, c.transform.soft_cap);
+        const std::vector<double> exact = reference::transform_logits(
+            widened({z, z + vocab}), c.transform.scale, c.transform.soft_cap);
         const RowStatistics expected = reference::row_statistics(exact, labels[row]);
-        logp.see(out.logp[row], reference::plain_logp({exact.begin(), exact.end()}, labels[row]), expected.logp);
+        logp.see(out.logp[row], reference::plain_logp({exact.begin(), exact.end()}, labels[row]),
+                 expected.logp);
         // A capped logit is rounded at the cap's size before any sum.
-        const double spread = 1 + std::abs(expected.logp) + std::abs(expected.entropy) + c.transform.soft_cap / 4;
+        const double spread =
+            1 + std::abs(expected.logp) + std::abs(expected.entropy) + c.transform.soft_cap / 4;
         EXPECT_NEAR(out.lse[row], expected.lse, 1.5e-7 * std::abs(expected.lse) + 4e-7 * spread);
         EXPECT_NEAR(out.collision[row], expected.collision, 1e-6 * spread);
         EXPECT_NEAR(out.entropy[row], expected.entropy, 1e-6 * spread);
@@ -117,7 +126,8 @@ TEST_P(LogprobTest, MatchesReference) {
         if (c.transform.soft_cap == 0) {
           EXPECT_EQ(out.hit[row], expected.hit);
         }
-        EXPECT_NEAR(out.mean_logit[row], expected.mean_logit, 2e-7 * (c.deviation + std::abs(expected.mean_logit)));
+        EXPECT_NEAR(out.mean_logit[row], expected.mean_logit,
+                    2e-7 * (c.deviation + std::abs(expected.mean_logit)));
       }
       // The floor is one rounding of the capped or scaled logits themselves, and one of 1.
       double floor = 1.2e-7;
@@ -148,7 +158,8 @@ TEST_P(LogprobTest, CountsTiesAsHits) {
   for (const int64_t vocab : {2, 33, 2050}) {
     std::vector<float> logits = normal(vocab);
     logits.front() = logits.back() = 9;
-    for (const LogitTransform transform : {LogitTransform{}, LogitTransform{0.5f, 0}, LogitTransform{1, 30}}) {
+    for (const LogitTransform transform :
+         {LogitTransform{}, LogitTransform{0.5f, 0}, LogitTransform{1, 30}}) {
       for (const int64_t label : {int64_t{0}, vocab - 1}) {
         const Statistics out = statistics_of(logits, vocab, vocab, {label}, transform);
         EXPECT_EQ(out.hit[0], 1);
@@ -174,15 +185,17 @@ TEST_P(LogprobTest, InvariantToSplitsOfRowsAndToTheOutputsAskedFor) {
   const std::vector<float> logits = normal(rows * stride, 4);
   std::vector<int64_t> labels;
   for (int64_t row = 0; row < rows; ++row) labels.push_back((row * 977) % vocab);
-  for (const LogitTransform transform : {LogitTransform{}, LogitTransform{0.5f, 0}, LogitTransform{1, 30}}) {
+  for (const LogitTransform transform :
+       {LogitTransform{}, LogitTransform{0.5f, 0}, LogitTransform{1, 30}}) {
     Statistics whole = statistics_of(logits, vocab, stride, labels, transform);
     Statistics split(rows), least(rows);
     for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{3, 7}, {0, 1}, {1, 3}}) {
-      logprob_statistics(logits.data() + begin * stride, end - begin, vocab, stride, labels.data() + begin, transform,
-                         split.pointers(begin));
+      logprob_statistics(logits.data() + begin * stride, end - begin, vocab, stride,
+                         labels.data() + begin, transform, split.pointers(begin));
     }
     const auto expected = whole.all(), got = split.all();
-    for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(same_bits(*got[i], *expected[i])) << "output " << i;
+    for (size_t i = 0; i < got.size(); ++i)
+      EXPECT_TRUE(same_bits(*got[i], *expected[i])) << "output " << i;
 
     logprob_statistics(logits.data(), rows, vocab, stride, labels.data(), transform,
                        {.logp = least.logp.data(), .lse = least.lse.data()});
@@ -193,7 +206,8 @@ TEST_P(LogprobTest, InvariantToSplitsOfRowsAndToTheOutputsAskedFor) {
     std::vector<float> shifted(static_cast<size_t>(vocab) + 1);
     std::copy_n(logits.begin(), vocab, shifted.begin() + 1);
     Statistics moved(1);
-    logprob_statistics(shifted.data() + 1, 1, vocab, vocab, labels.data(), transform, moved.pointers());
+    logprob_statistics(shifted.data() + 1, 1, vocab, vocab, labels.data(), transform,
+                       moved.pointers());
     EXPECT_EQ(moved.logp[0], whole.logp[0]);
     EXPECT_EQ(moved.entropy[0], whole.entropy[0]);
   }
@@ -203,14 +217,16 @@ TEST_P(LogprobTest, NonFiniteLogitsShowInEveryStatistic) {
   const int64_t vocab = 1100;
   const float garbage = std::bit_cast<float>(0xffffffffu);
   for (const float bad : {kNaN, -kNaN, garbage, kInfinity}) {
-    for (const LogitTransform transform : {LogitTransform{}, LogitTransform{0.5f, 0}, LogitTransform{1, 30}}) {
+    for (const LogitTransform transform :
+         {LogitTransform{}, LogitTransform{0.5f, 0}, LogitTransform{1, 30}}) {
       if (std::isinf(bad) && transform.soft_cap > 0) continue;  // capped: a finite logit
       for (const size_t place : {0, 5, 1023, 1024, 1098, 1099}) {
         std::vector<float> logits = normal(3 * vocab);
         logits[static_cast<size_t>(vocab) + place] = bad;
         Statistics out = statistics_of(logits, vocab, vocab, {5, 5, 5}, transform);
         for (const auto* values : out.all()) {
-          EXPECT_TRUE(std::isfinite((*values)[0]) && std::isfinite((*values)[2])) << "other rows are not touched";
+          EXPECT_TRUE(std::isfinite((*values)[0]) && std::isfinite((*values)[2]))
+              << "other rows are not touched";
           if (values != &out.hit) {
             EXPECT_FALSE(std::isfinite((*values)[1])) << "place " << place;
           }
@@ -229,9 +245,12 @@ TEST_P(LogprobTest, RejectsLabelsOutsideTheVocabulary) {
     labels[42] = bad;
     const std::string text = "[logprob] token[42] = " + std::to_string(bad) +
                              " is outside [0, 16). Was the tokenizer built for another model?";
-    const auto forward = [&] { logprob_statistics(logits.data(), 43, 16, 16, labels.data(), {}, out.pointers()); };
+    const auto forward = [&] {
+      logprob_statistics(logits.data(), 43, 16, 16, labels.data(), {}, out.pointers());
+    };
     const auto backward = [&] {
-      logprob_gradient(logits.data(), 43, 16, 16, labels.data(), out.logp.data(), out.lse.data(), out.hit.data(), {});
+      logprob_gradient(logits.data(), 43, 16, 16, labels.data(), out.logp.data(), out.lse.data(),
+                       out.hit.data(), {});
     };
     EXPECT_THAT(forward, testing::ThrowsMessage<Error>(testing::StrEq(text)));
     EXPECT_THAT(backward, testing::ThrowsMessage<Error>(testing::StrEq(text)));

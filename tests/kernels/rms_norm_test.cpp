@@ -41,21 +41,25 @@ TEST_P(RmsNormTest, MatchesReference) {
       const int64_t rows = 3, stride_x = width + 2, stride_y = width + 1;
       const std::vector<float> x = normal(rows * stride_x, size), weight = normal(width);
       std::vector<float> y(static_cast<size_t>(rows * stride_y), 55.0f), inverse(3);
-      rms_norm_forward(x.data(), rows, width, stride_x, weight.data(), eps, y.data(), stride_y, inverse.data());
+      rms_norm_forward(x.data(), rows, width, stride_x, weight.data(), eps, y.data(), stride_y,
+                       inverse.data());
       reference::Budget budget;
       double largest = 0;
       for (int64_t row = 0; row < rows; ++row) {
         const auto begin = x.begin() + row * stride_x;
         const std::vector<float> one(begin, begin + width);
-        const std::vector<double> expected = reference::rms_norm<double>(widened(one), widened(weight), eps);
+        const std::vector<double> expected =
+            reference::rms_norm<double>(widened(one), widened(weight), eps);
         const std::vector<float> plain = reference::rms_norm<float>(one, weight, eps);
         for (size_t i = 0; i < expected.size(); ++i) {
           budget.see(y[static_cast<size_t>(row * stride_y) + i], plain[i], expected[i]);
           largest = std::max(largest, std::abs(expected[i]));
         }
-        EXPECT_EQ(y[static_cast<size_t>(row * stride_y + width)], 55.0f) << "columns past the width";
+        EXPECT_EQ(y[static_cast<size_t>(row * stride_y + width)], 55.0f)
+            << "columns past the width";
       }
-      EXPECT_TRUE(budget.kept(1.2e-7 * largest)) << width << ": " << budget.kernel << " beside " << budget.plain;
+      EXPECT_TRUE(budget.kept(1.2e-7 * largest))
+          << width << ": " << budget.kernel << " beside " << budget.plain;
     }
   }
 }
@@ -64,11 +68,13 @@ TEST_P(RmsNormTest, Gradient) {
   const float eps = 1e-3f;
   for (const int64_t width : {1, 5, 8, 17, 64}) {
     const int64_t rows = 2;
-    const std::vector<float> x = normal(rows * width), weight = normal(width), dy = normal(rows * width);
+    const std::vector<float> x = normal(rows * width), weight = normal(width),
+                             dy = normal(rows * width);
     std::vector<float> y(x.size()), inverse(2), dx(x.size()), d_weight(weight.size(), 10.0f);
-    rms_norm_forward(x.data(), rows, width, width, weight.data(), eps, y.data(), width, inverse.data());
-    rms_norm_backward(dy.data(), width, x.data(), width, weight.data(), inverse.data(), rows, width, dx.data(), width,
-                      false, d_weight.data());
+    rms_norm_forward(x.data(), rows, width, width, weight.data(), eps, y.data(), width,
+                     inverse.data());
+    rms_norm_backward(dy.data(), width, x.data(), width, weight.data(), inverse.data(), rows, width,
+                      dx.data(), width, false, d_weight.data());
     // L = sum dy y over the parameters (x, weight) laid side by side.
     std::vector<double> parameters = widened(x);
     parameters.insert(parameters.end(), weight.begin(), weight.end());
@@ -76,35 +82,41 @@ TEST_P(RmsNormTest, Gradient) {
       const std::vector<double> w(p.begin() + rows * width, p.end());
       double sum = 0;
       for (int64_t row = 0; row < rows; ++row) {
-        const std::vector<double> out =
-            reference::rms_norm<double>({p.begin() + row * width, p.begin() + (row + 1) * width}, w, eps);
+        const std::vector<double> out = reference::rms_norm<double>(
+            {p.begin() + row * width, p.begin() + (row + 1) * width}, w, eps);
         for (int64_t i = 0; i < width; ++i) {
-          sum += out[static_cast<size_t>(i)] * static_cast<double>(dy[static_cast<size_t>(row * width + i)]);
+          sum += out[static_cast<size_t>(i)] *
+                 static_cast<double>(dy[static_cast<size_t>(row * width + i)]);
         }
       }
       return sum;
     };
     const std::vector<double> expected = reference::central_differences(loss, parameters);
-    for (size_t i = 0; i < dx.size(); ++i) EXPECT_NEAR(dx[i], expected[i], 3e-6 * (1 + std::abs(expected[i]))) << i;
+    for (size_t i = 0; i < dx.size(); ++i)
+      EXPECT_NEAR(dx[i], expected[i], 3e-6 * (1 + std::abs(expected[i]))) << i;
     for (size_t i = 0; i < d_weight.size(); ++i) {
-      EXPECT_NEAR(d_weight[i] - 10, expected[dx.size() + i], 4e-6) << "added to what was there, " << i;
+      EXPECT_NEAR(d_weight[i] - 10, expected[dx.size() + i], 4e-6)
+          << "added to what was there, " << i;
     }
   }
 }
 
 TEST_P(RmsNormTest, InvariantToSplitsOfRowsAndAccumulation) {
   const int64_t rows = 5, width = 77, stride = 80;
-  const std::vector<float> x = normal(rows * stride), weight = normal(width), dy = normal(rows * stride);
+  const std::vector<float> x = normal(rows * stride), weight = normal(width),
+                           dy = normal(rows * stride);
   const std::vector<float> base = normal(rows * stride);
   std::vector<float> y(x.size()), inverse(5);
-  rms_norm_forward(x.data(), rows, width, stride, weight.data(), 1e-5f, y.data(), stride, inverse.data());
+  rms_norm_forward(x.data(), rows, width, stride, weight.data(), 1e-5f, y.data(), stride,
+                   inverse.data());
   const auto backward = [&](const std::vector<int64_t>& ends, bool accumulate) {
     Backward out{base, std::vector<float>(static_cast<size_t>(width), 0.5f)};
     int64_t begin = 0;
     for (const int64_t end : ends) {
       const int64_t at = begin * stride;
-      rms_norm_backward(dy.data() + at, stride, x.data() + at, stride, weight.data(), inverse.data() + begin,
-                        end - begin, width, out.dx.data() + at, stride, accumulate, out.d_weight.data());
+      rms_norm_backward(dy.data() + at, stride, x.data() + at, stride, weight.data(),
+                        inverse.data() + begin, end - begin, width, out.dx.data() + at, stride,
+                        accumulate, out.d_weight.data());
       begin = end;
     }
     return out;
@@ -124,8 +136,8 @@ TEST_P(RmsNormTest, InvariantToSplitsOfRowsAndAccumulation) {
     EXPECT_EQ(added.dx[past], base[past]);
   }
   std::vector<float> y_one(static_cast<size_t>(width)), inverse_one(1);
-  rms_norm_forward(x.data() + 3 * stride, 1, width, stride, weight.data(), 1e-5f, y_one.data(), width,
-                   inverse_one.data());
+  rms_norm_forward(x.data() + 3 * stride, 1, width, stride, weight.data(), 1e-5f, y_one.data(),
+                   width, inverse_one.data());
   EXPECT_TRUE(same_bits(y_one, {y.begin() + 3 * stride, y.begin() + 3 * stride + width}));
   EXPECT_EQ(inverse_one[0], inverse[3]);
 }

@@ -35,14 +35,15 @@ class RopeTest : public TargetTest {
   static void rotate(std::vector<float>& x, int64_t stride, int64_t heads, int64_t head_dim,
                      const std::vector<int64_t>& positions, int direction) {
     const Tables t = tables(head_dim);
-    rope_rotate(x.data(), static_cast<int64_t>(positions.size()), stride, heads, head_dim, positions.data(),
-                t.cosine.data(), t.sine.data(), direction);
+    rope_rotate(x.data(), static_cast<int64_t>(positions.size()), stride, heads, head_dim,
+                positions.data(), t.cosine.data(), t.sine.data(), direction);
   }
 };
 PREF_EVERY_TARGET(RopeTest);
 
 TEST_P(RopeTest, Value) {
-  // head_dim 4, a quarter turn of the first pair (elements 0 and 2) and a half turn of the second (1 and 3).
+  // head_dim 4, a quarter turn of the first pair (elements 0 and 2) and a half turn of the second
+  // (1 and 3).
   const std::vector<float> cosine = {0, -1}, sine = {1, 0};
   const int64_t position = 0;
   std::vector<float> x = {3, 5, 4, 6};
@@ -72,7 +73,8 @@ TEST_P(RopeTest, MatchesReference) {
           }
         }
         for (int64_t i = heads * head_dim; i < stride; ++i) {
-          EXPECT_EQ(after[static_cast<size_t>(row + i)], before[static_cast<size_t>(row + i)]) << "past the heads";
+          EXPECT_EQ(after[static_cast<size_t>(row + i)], before[static_cast<size_t>(row + i)])
+              << "past the heads";
         }
       }
     }
@@ -115,8 +117,8 @@ TEST_P(RopeTest, InvariantToSplitsOfTokensAndHeads) {
   const Tables t = tables(head_dim);
   for (int64_t token = 0; token < 5; ++token) {
     for (int64_t head = 0; head < heads; ++head) {
-      rope_rotate(split.data() + token * stride + head * head_dim, 1, stride, 1, head_dim, positions.data() + token,
-                  t.cosine.data(), t.sine.data(), 1);
+      rope_rotate(split.data() + token * stride + head * head_dim, 1, stride, 1, head_dim,
+                  positions.data() + token, t.cosine.data(), t.sine.data(), 1);
     }
   }
   EXPECT_TRUE(same_bits(whole, split));

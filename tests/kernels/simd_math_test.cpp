@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bounds stated in kernels/cpu/simd_math-inl.h, against the standard library in double over the whole range.
+// The bounds stated in kernels/cpu/simd_math-inl.h, against the standard library in double over the
+// whole range.
 #include <cmath>
 
 #include "tests/kernels/target_test.h"
@@ -47,7 +48,8 @@ class SimdMathTest : public TargetTest {
  protected:
   // x log2 e and the remainder are rounded apart where there is no fused multiply-add.
   double exp_bound(double x) const {
-    const bool fused = GetParam() != HWY_SCALAR && GetParam() != HWY_SSSE3 && GetParam() != HWY_SSE4;
+    const bool fused =
+        GetParam() != HWY_SCALAR && GetParam() != HWY_SSSE3 && GetParam() != HWY_SSE4;
     return 2.0e-7 + (fused ? 1.3e-8 : 1.2e-7) * std::abs(x);
   }
 
@@ -95,7 +97,8 @@ TEST_P(SimdMathTest, TanhMatchesReference) {
   std::vector<float> x = arguments(20);
   for (const float far : {30.0f, -44.0f, 50.0f, 1e4f, -1e4f, 3e5f}) x.push_back(far);
   std::vector<float> tanh(x.size()), slope(x.size());
-  HWY_DYNAMIC_DISPATCH(tanh_array)(x.data(), static_cast<int64_t>(x.size()), tanh.data(), slope.data());
+  HWY_DYNAMIC_DISPATCH(tanh_array)
+  (x.data(), static_cast<int64_t>(x.size()), tanh.data(), slope.data());
   double worst_tanh = 0, worst_slope = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     const double exact = std::tanh(static_cast<double>(x[i]));

@@ -36,9 +36,11 @@ TEST_P(SwigluTest, MatchesReference) {
         const auto gate = static_cast<size_t>(i / width * 2 * width + i % width);
         const float g = gate_up[gate], up = gate_up[gate + static_cast<size_t>(width)];
         const double expected = reference::swiglu<double>(g, up);
-        // Relative: five roundings and exp's bound, which grows with |g| where there is no fused multiply-add.
+        // Relative: five roundings and exp's bound, which grows with |g| where there is no fused
+        // multiply-add.
         const double relative = 5e-7 + 1.3e-7 * std::abs(static_cast<double>(g));
-        ASSERT_NEAR(y[static_cast<size_t>(i)], expected, relative * std::abs(expected) + 1e-35) << "g = " << g;
+        ASSERT_NEAR(y[static_cast<size_t>(i)], expected, relative * std::abs(expected) + 1e-35)
+            << "g = " << g;
       }
     }
   }

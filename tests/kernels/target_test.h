@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A kernel test runs once per instruction set that was compiled and that this machine has, down to the scalar fallback.
+// A kernel test runs once per instruction set that was compiled and that this machine has, down to
+// the scalar fallback.
 #pragma once
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
@@ -51,8 +52,9 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-#define PREF_EVERY_TARGET(Suite)                                                               \
-  INSTANTIATE_TEST_SUITE_P(Cpu, Suite, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), \
-                           [](const auto& target) { return std::string(hwy::TargetName(target.param)); })
+#define PREF_EVERY_TARGET(Suite)                                          \
+  INSTANTIATE_TEST_SUITE_P(                                               \
+      Cpu, Suite, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), \
+      [](const auto& target) { return std::string(hwy::TargetName(target.param)); })
 
 }  // namespace pref

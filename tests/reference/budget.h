@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tolerance as a budget: a kernel may be off by twice what a plain program of the same number type is off, plus a floor.
+// Tolerance as a budget: a kernel may be off by twice what a plain program of the same number type
+// is off, plus a floor.
 #pragma once
 #include <algorithm>
 #include <cmath>

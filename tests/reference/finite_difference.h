@@ -7,7 +7,8 @@
 
 namespace pref::reference {
 
-/// d f / d x_i at x by (f(x + h) - f(x - h)) / 2h; f takes the whole vector. Error O(h^2) + O(1e-16 |f| / h).
+/// d f / d x_i at x by (f(x + h) - f(x - h)) / 2h; f takes the whole vector. Error O(h^2) + O(1e-16
+/// |f| / h).
 template <class F>
 double central_difference(const F& f, std::vector<double> x, size_t i) {
   const double h = 1e-5 * std::max(1.0, std::abs(x[i]));

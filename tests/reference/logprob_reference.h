@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Oracle of kernels/logprob.h for one row: every quantity from its definition, in double, one loop each. And log-softmax as
-// a plain fp32 program computes it, to know what fp32 costs.
+// Oracle of kernels/logprob.h for one row: every quantity from its definition, in double, one loop
+// each. And log-softmax as a plain fp32 program computes it, to know what fp32 costs.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -14,9 +14,11 @@ struct RowStatistics {
   double logp, lse, collision, entropy, max_logp, hit, mean_logit;
 };
 
-inline std::vector<double> transform_logits(const std::vector<double>& z, double scale, double soft_cap) {
+inline std::vector<double> transform_logits(const std::vector<double>& z, double scale,
+                                            double soft_cap) {
   std::vector<double> y;
-  for (const double v : z) y.push_back(soft_cap > 0 ? soft_cap * std::tanh(scale * v / soft_cap) : scale * v);
+  for (const double v : z)
+    y.push_back(soft_cap > 0 ? soft_cap * std::tanh(scale * v / soft_cap) : scale * v);
   return y;
 }
 
@@ -52,22 +54,24 @@ inline RowStatistics row_statistics(const std::vector<double>& y, int64_t label)
 }
 
 /// d_logp dlogp/dz of the untransformed logits z.
-inline std::vector<double> row_gradient(const std::vector<double>& z, int64_t label, double d_logp, double scale,
-                                        double soft_cap) {
+inline std::vector<double> row_gradient(const std::vector<double>& z, int64_t label, double d_logp,
+                                        double scale, double soft_cap) {
   const std::vector<double> y = transform_logits(z, scale, soft_cap);
   const RowStatistics row = row_statistics(y, label);
   const double at_label = y[static_cast<size_t>(label)];
   std::vector<double> out(z.size());
   for (size_t v = 0; v < z.size(); ++v) {
     const bool is_label = static_cast<int64_t>(v) == label;
-    const double through_softmax = is_label ? -std::expm1(row.logp) : -std::exp(y[v] - at_label + row.logp);
+    const double through_softmax =
+        is_label ? -std::expm1(row.logp) : -std::exp(y[v] - at_label + row.logp);
     const double cosh = soft_cap > 0 ? std::cosh(scale * z[v] / soft_cap) : 1;
     out[v] = d_logp * through_softmax * scale / (cosh * cosh);
   }
   return out;
 }
 
-/// log p(label) as a plain program in fp32 has it: maximum, sum of exponents in eight lanes as a vector unit would.
+/// log p(label) as a plain program in fp32 has it: maximum, sum of exponents in eight lanes as a
+/// vector unit would.
 inline float plain_logp(const std::vector<float>& y, int64_t label) {
   const float max = *std::max_element(y.begin(), y.end());
   std::array<float, 8> lanes = {};

@@ -7,7 +7,8 @@
 namespace pref::reference {
 
 template <class Number>
-std::vector<Number> rms_norm(const std::vector<Number>& x, const std::vector<Number>& weight, Number eps) {
+std::vector<Number> rms_norm(const std::vector<Number>& x, const std::vector<Number>& weight,
+                             Number eps) {
   Number squares = 0;
   for (const Number v : x) squares += v * v;
   const Number rms = std::sqrt(squares / static_cast<Number>(x.size()) + eps);
