@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <torch/version.h>
 #include <ATen/core/Tensor.h>
 
 #include <fstream>

@@ -2,7 +2,7 @@
 #include "libpref/train/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
+#include <torch/version.h>
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
