@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints against a file system that fails, crashes and forgets: whatever happens, what was complete stays complete,
-// and what is damaged is never loaded. All but the one test named OnDisk run in memory; that one stays in a folder of
-// its own.
+// Checkpoints against a file system that fails, crashes and forgets: whatever happens, what was complete stays
+// complete, and what is damaged is never loaded. All but the one test named OnDisk run in memory; that one stays in a
+// folder of its own.
 #include "libpref/train/manifest.h"
 
 #include <gmock/gmock.h>
@@ -40,7 +40,8 @@ class Tensors final : public TensorSource {
  public:
   explicit Tensors(int64_t step) : data_{std::string(24, static_cast<char>(step)), std::string(6, '\x5a')} {}
   static std::vector<TensorEntry> entries() {
-    return {{.name = "w", .type = TensorType::f32, .shape = {2, 3}}, {.name = "b", .type = TensorType::bf16, .shape = {3}}};
+    return {{.name = "w", .type = TensorType::f32, .shape = {2, 3}},
+            {.name = "b", .type = TensorType::bf16, .shape = {3}}};
   }
   std::span<const std::byte> bytes(size_t index) override { return std::as_bytes(std::span(data_[index])); }
 
@@ -190,7 +191,8 @@ TEST_F(ManifestTest, RoundTripFilesOfOtherRanks) {
               AllOf(HasSubstr("rank1.bin: must have 6 bytes, has 5"), HasSubstr("same run folder")));
   CheckpointWriter other(files_, kRun, 6, 1000);
   other.add_written({.name = "rank1.bin", .size = 5, .sha256 = std::string(64, '0')});
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { other.commit({}); }), HasSubstr("rank1.bin: must have 5 bytes, is missing"));
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { other.commit({}); }),
+              HasSubstr("rank1.bin: must have 5 bytes, is missing"));
 }
 
 TEST_F(ManifestTest, RoundTripOnDisk) {
@@ -297,12 +299,14 @@ TEST_F(ManifestTest, RejectsManifests) {
   const struct {
     std::string rest, expected;
   } cases[] = {
-      {"\"format\":\"pref-checkpoint\",\"version\":2,\"step\":20,\"state\":{},\"files\":[]}", "format version 2 is unknown"},
+      {"\"format\":\"pref-checkpoint\",\"version\":2,\"step\":20,\"state\":{},\"files\":[]}",
+       "format version 2 is unknown"},
       {"\"format\":\"other\",\"version\":1,\"step\":20,\"state\":{},\"files\":[]}", "is \"other\""},
       {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":30,\"state\":{},\"files\":[]}", "of step 30"},
       {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":-20,\"state\":{},\"files\":[]}", "\"step\" must be"},
       {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20.0,\"state\":{},\"files\":[]}", "\"step\" must be"},
-      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":9223372036854775808,\"state\":{},\"files\":[]}", "too large"},
+      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":9223372036854775808,\"state\":{},\"files\":[]}",
+       "too large"},
       {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":[],\"files\":[]}", "\"state\" must be"},
       {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":{},\"files\":{}}", "\"files\" must be"},
       {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":{}}", "files"},
@@ -456,8 +460,8 @@ TEST_F(ManifestTest, PruneKeepsTheNewestComplete) {
   files_.put(kRun + "/checkpoint-5/model.bin", "someone else's");       // no manifest: not ours
   files_.put(kRun + "/notes.txt", "mine");
   prune_checkpoints(files_, kRun, 2);
-  EXPECT_THAT(run_names(files_), UnorderedElementsAre("checkpoint-10", "checkpoint-100", "checkpoint-11", "checkpoint-12",
-                                                      "checkpoint-5", "notes.txt"));
+  EXPECT_THAT(run_names(files_), UnorderedElementsAre("checkpoint-10", "checkpoint-100", "checkpoint-11",
+                                                      "checkpoint-12", "checkpoint-5", "notes.txt"));
   EXPECT_EQ(files_.removed().size(), 2u);
   prune_checkpoints(files_, kRun, 3);  // only two are complete
   EXPECT_EQ(files_.removed().size(), 2u);
@@ -527,7 +531,8 @@ TEST_F(ManifestTest, EveryFailedCallLeavesEarlierCheckpoints) {
       }
       files.disarm();
       if (!saved) {
-        EXPECT_THAT(error, AllOf(HasSubstr("/runs/dpo"), HasSubstr("No space left on device"), HasSubstr("needs 1000 bytes"),
+        EXPECT_THAT(error, AllOf(HasSubstr("/runs/dpo"), HasSubstr("No space left on device"),
+                                 HasSubstr("needs 1000 bytes"),
                                  AnyOf(HasSubstr("123456789 are free"), HasSubstr("unknown number are free"))));
         EXPECT_TRUE(files.has(folder_of(10)));
         if (fault == Fault::error) {
@@ -658,14 +663,13 @@ TEST_F(ManifestTest, RejectsWriteErrorsOfOtherRanks) {
   files_.free = 77;
   Tensors tensors(1);
   for (int64_t call = 0; call < 4; ++call) {
+    const std::string number = std::to_string(call);
     files_.arm(Fault::error, call);
-    EXPECT_THAT(error_of(ErrorKind::io, [&] { write_checkpoint_file(files_, "/f", "a" + std::to_string(call), "abc"); }),
+    EXPECT_THAT(error_of(ErrorKind::io, [&] { write_checkpoint_file(files_, "/f", "a" + number, "abc"); }),
                 AllOf(HasSubstr("/f/a"), HasSubstr("No space left"), HasSubstr("needs 3 bytes; 77 are free")));
     files_.arm(Fault::error, call);
     EXPECT_THAT(error_of(ErrorKind::io,
-                         [&] {
-                           write_checkpoint_tensors(files_, "/f", "t" + std::to_string(call), Tensors::entries(), tensors);
-                         }),
+                         [&] { write_checkpoint_tensors(files_, "/f", "t" + number, Tensors::entries(), tensors); }),
                 AllOf(HasSubstr("/f/t"), HasSubstr("No space left"), HasSubstr("needs 30 bytes; 77 are free")));
   }
 }
