@@ -12,6 +12,8 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "kernels/gather.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
@@ -35,6 +37,13 @@ void check_matrix(const Tensor& x, const char* where, int64_t columns) {
           "an f32 matrix with ", columns, " columns is required, got ", x.sizes(), " ", x.scalar_type(), ".");
 }
 
+// A tensor that autograd does not see as an input: a gradient buffer, which may be undefined.
+struct Buffer {
+  Tensor tensor;
+};
+
+std::optional<Tensor> optional(const Tensor& t) { return t.defined() ? std::optional<Tensor>(t) : std::nullopt; }
+
 // Where a weight's gradient share goes: into the given buffer, or into a fresh one that autograd receives.
 struct GradientTarget {
   Tensor buffer, returned;
@@ -46,20 +55,28 @@ GradientTarget gradient_target(const Tensor& value, const Tensor& gradient) {
 }
 
 struct LinearFunction : Function<LinearFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        const Tensor& residual, const Tensor& weight_gradient, const Tensor& bias_gradient) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
+                        const std::optional<Tensor>& bias, const std::optional<Tensor>& residual,
+                        const Buffer& weight_gradient, const Buffer& bias_gradient) {
     context->save_for_backward({x, weight});
-    context->saved_data["weight_gradient"] = weight_gradient;
-    context->saved_data["bias_gradient"] = bias_gradient;
+    context->saved_data["weight_gradient"] = weight_gradient.tensor;
+    context->saved_data["bias_gradient"] = bias_gradient.tensor;
+    // Autograd numbers the inputs that are there.
+    context->saved_data["bias_input"] = bias ? 2 : -1;
+    context->saved_data["residual_input"] = residual ? (bias ? 3 : 2) : -1;
     detail::count_body_flops(2.0 * x.size(0) * weight.numel());
-    if (!residual.defined()) return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
-    Tensor out = at::addmm(residual, x, weight.t());
-    if (bias.defined()) out.add_(bias);
+    if (!residual) return bias ? at::addmm(*bias, x, weight.t()) : at::mm(x, weight.t());
+    Tensor out = at::addmm(*residual, x, weight.t());
+    if (bias) out.add_(*bias);
     return out;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &weight = saved[1];
+    const auto needs = [&](const char* input) {
+      const int64_t index = context->saved_data[input].toInt();
+      return index >= 0 && context->needs_input_grad(index);
+    };
     const Tensor dy = grads[0].contiguous();
     Tensor dx, dw, db;
     const double flops = 2.0 * x.size(0) * weight.numel();
@@ -73,7 +90,7 @@ struct LinearFunction : Function<LinearFunction> {
       dw = target.returned;
       detail::count_body_flops(flops);
     }
-    if (context->needs_input_grad(2)) {
+    if (needs("bias_input")) {
       const Tensor column_sum = dy.sum(0);
       const Tensor buffer = context->saved_data["bias_gradient"].toTensor();
       if (buffer.defined())
@@ -81,14 +98,14 @@ struct LinearFunction : Function<LinearFunction> {
       else
         db = column_sum;
     }
-    return {dx, dw, db, context->needs_input_grad(3) ? dy : Tensor(), Tensor(), Tensor()};
+    return {dx, dw, db, needs("residual_input") ? dy : Tensor(), Tensor(), Tensor()};
   }
 };
 
 struct EmbeddingFunction : Function<EmbeddingFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& tokens, const Tensor& weight, const Tensor& gradient) {
+  static Tensor forward(AutogradContext* context, const Tensor& tokens, const Tensor& weight, const Buffer& gradient) {
     context->save_for_backward({tokens, weight});
-    context->saved_data["gradient"] = gradient;
+    context->saved_data["gradient"] = gradient.tensor;
     const int64_t count = tokens.numel(), vocab = weight.size(0), width = weight.size(1);
     const int64_t* ids = tokens.const_data_ptr<int64_t>();
     for (int64_t i = 0; i < count; ++i)
@@ -133,7 +150,7 @@ void reduce_over_rows(int64_t rows, int64_t width, float* total, const F& f) {
 }
 
 struct RmsNormFunction : Function<RmsNormFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& gradient,
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Buffer& gradient,
                         double eps) {
     const int64_t rows = x.size(0), width = x.size(1);
     Tensor y = at::empty_like(x), inverse_rms = at::empty({rows}, x.options().requires_grad(false));
@@ -144,7 +161,7 @@ struct RmsNormFunction : Function<RmsNormFunction> {
                                 inverse_rms.mutable_data_ptr<float>() + begin);
     });
     context->save_for_backward({x, weight, inverse_rms});
-    context->saved_data["gradient"] = gradient;
+    context->saved_data["gradient"] = gradient.tensor;
     return y;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
@@ -168,7 +185,7 @@ struct RmsNormFunction : Function<RmsNormFunction> {
 
 struct HeadNormFunction : Function<HeadNormFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& qkv, const Tensor& q_weight, const Tensor& k_weight,
-                        const Tensor& q_gradient, const Tensor& k_gradient, int64_t query_heads, int64_t key_heads,
+                        const Buffer& q_gradient, const Buffer& k_gradient, int64_t query_heads, int64_t key_heads,
                         int64_t head_dim, double eps) {
     const int64_t rows = qkv.size(0), normed = query_heads + key_heads, stride = qkv.size(1);
     Tensor out = qkv.clone();
@@ -181,8 +198,8 @@ struct HeadNormFunction : Function<HeadNormFunction> {
                                   inverse_rms.mutable_data_ptr<float>() + h * rows);
     });
     context->save_for_backward({qkv, q_weight, k_weight, inverse_rms});
-    context->saved_data["q_gradient"] = q_gradient;
-    context->saved_data["k_gradient"] = k_gradient;
+    context->saved_data["q_gradient"] = q_gradient.tensor;
+    context->saved_data["k_gradient"] = k_gradient.tensor;
     context->saved_data["query_heads"] = query_heads;
     return out;
   }
@@ -274,23 +291,24 @@ struct SwigluFunction : Function<SwigluFunction> {
 
 at::Tensor linear(const at::Tensor& x, const Weight& weight, const Weight& bias, const at::Tensor& residual) {
   check_matrix(x, "linear", weight.value.size(1));
-  return LinearFunction::apply(x, weight.value, bias.value, residual, weight.gradient, bias.gradient);
+  return LinearFunction::apply(x, weight.value, optional(bias.value), optional(residual), Buffer{weight.gradient},
+                               Buffer{bias.gradient});
 }
 
 at::Tensor embedding(const at::Tensor& tokens, const Weight& weight) {
-  return EmbeddingFunction::apply(tokens, weight.value, weight.gradient);
+  return EmbeddingFunction::apply(tokens, weight.value, Buffer{weight.gradient});
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const Weight& weight, double eps) {
   check_matrix(x, "rms_norm", weight.value.size(0));
-  return RmsNormFunction::apply(x.contiguous(), weight.value, weight.gradient, eps);
+  return RmsNormFunction::apply(x.contiguous(), weight.value, Buffer{weight.gradient}, eps);
 }
 
 at::Tensor head_norm(const at::Tensor& qkv, const Weight& q_weight, const Weight& k_weight, int64_t query_heads,
                      int64_t key_heads, int64_t head_dim, double eps) {
   check_matrix(qkv, "head_norm", (query_heads + 2 * key_heads) * head_dim);
-  return HeadNormFunction::apply(qkv.contiguous(), q_weight.value, k_weight.value, q_weight.gradient,
-                                 k_weight.gradient, query_heads, key_heads, head_dim, eps);
+  return HeadNormFunction::apply(qkv.contiguous(), q_weight.value, k_weight.value, Buffer{q_weight.gradient},
+                                 Buffer{k_weight.gradient}, query_heads, key_heads, head_dim, eps);
 }
 
 at::Tensor rope(const at::Tensor& qkv, const at::Tensor& positions, const at::Tensor& cosine, const at::Tensor& sine,

@@ -16,17 +16,22 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The gradients already exist: forward hands over the scalar, backward multiplies what was kept.
+// Gradients computed with the loss; undefined where an input needs none.
+struct Gradients {
+  Tensor hidden, lm_head;
+};
+
+// Forward hands over the scalar, backward multiplies what was kept.
 struct PrecomputedGradient : torch::autograd::Function<PrecomputedGradient> {
-  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& lm_head, const Tensor& d_hidden,
-                        const Tensor& d_lm_head, double loss) {
-    context->save_for_backward({d_hidden, d_lm_head});
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& lm_head,
+                        const Gradients& gradients, double loss) {
+    context->save_for_backward({gradients.hidden, gradients.lm_head});
     (void)lm_head;
     return at::scalar_tensor(loss, hidden.options().requires_grad(false));
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    variable_list out(5);
+    variable_list out(4);
     for (int i = 0; i < 2; ++i)
       if (saved[i].defined() && grads[0].defined()) out[i] = saved[i] * grads[0];
     return out;
@@ -62,7 +67,7 @@ PreferenceLoss preference_loss(const Tensor& hidden, const Tensor& lm_head, cons
   PreferenceLoss out;
   if (wants_hidden || wants_weight) {
     out.statistics = head.backward(hidden, labels, std::ref(losses), d_hidden);
-    out.loss = PrecomputedGradient::apply(hidden, lm_head, d_hidden, d_weight, losses.loss());
+    out.loss = PrecomputedGradient::apply(hidden, lm_head, Gradients{d_hidden, d_weight}, losses.loss());
   } else {
     out.statistics = head.statistics(hidden, labels);
     std::vector<double> unused(labels.num_sequences());
