@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libpref/train/report.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+
+#include "libpref/base/error.h"
+#include "libpref/base/file_system.h"
+#include "libpref/base/utf8.h"
+
+namespace pref {
+namespace {
+
+using Point = std::pair<double, double>;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+bool is_finite(const Point& p) { return std::isfinite(p.first) && std::isfinite(p.second); }
+
+// The finite range of all series.
+struct Bounds {
+  double x_low = kInfinity, x_high = -kInfinity, y_low = kInfinity, y_high = -kInfinity;
+  bool empty() const { return x_low > x_high; }
+};
+
+// A flat range gets an extent, so that a line has a place.
+void widen(double& low, double& high) {
+  if (low < high) return;
+  const double by = low == 0 ? 1 : std::abs(low) * 0.1;
+  low -= by;
+  high += by;
+}
+
+Bounds bounds_of(const std::vector<ReportSeries>& series) {
+  Bounds b;
+  for (const ReportSeries& s : series)
+    for (const Point& p : s.points) {
+      if (!is_finite(p)) continue;
+      b.x_low = std::min(b.x_low, p.first), b.x_high = std::max(b.x_high, p.first);
+      b.y_low = std::min(b.y_low, p.second), b.y_high = std::max(b.y_high, p.second);
+    }
+  if (b.empty()) return b;
+  widen(b.x_low, b.x_high);
+  widen(b.y_low, b.y_high);
+  return b;
+}
+
+// Halves, because the difference of two large numbers may overflow.
+double fraction(double value, double low, double high) { return (value / 2 - low / 2) / (high / 2 - low / 2); }
+
+std::string number(double value, int digits = 4) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.*g", digits, value == 0 ? 0.0 : value);  // no "-0"
+  return text;
+}
+
+// As many digits as tell neighbouring ticks apart.
+std::vector<std::string> tick_texts(const std::vector<double>& ticks, int fewest_digits) {
+  std::vector<std::string> texts;
+  for (int digits = fewest_digits; digits <= 17; ++digits) {
+    texts.clear();
+    for (const double tick : ticks) texts.push_back(number(tick, digits));
+    if (std::adjacent_find(texts.begin(), texts.end()) == texts.end()) break;
+  }
+  return texts;
+}
+
+std::string escape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = utf8_length(text, i);
+    const char c = text[i];
+    const bool control = static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\t';
+    if (length == 0 || control || c == 127) out += "\uFFFD";
+    else if (c == '&') out += "&amp;";
+    else if (c == '<') out += "&lt;";
+    else if (c == '>') out += "&gt;";
+    else if (c == '"') out += "&quot;";
+    else out += text.substr(i, length);
+    i += std::max<size_t>(length, 1);
+  }
+  return out;
+}
+
+// Colours after Okabe and Ito, made for any colour vision; lines that repeat one are dashed.
+constexpr size_t kColors = 7;
+constexpr std::string_view kStyle = R"(
+:root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--soft:#57606a;--line:#d0d7de;--box:#f6f8fa;
+--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#b8548c;--c4:#8a6d00;--c5:#5b4fcf;--c6:#1b1f24}
+@media(prefers-color-scheme:dark){:root{--bg:#0d1117;--fg:#e6edf3;--soft:#9da7b1;--line:#30363d;--box:#161b22;
+--c0:#56b4e9;--c1:#ff8c42;--c2:#2ecc9b;--c3:#e39bc4;--c4:#f0e442;--c5:#a99bff;--c6:#e6edf3}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:1.5rem 1rem 3rem;max-width:76rem;background:var(--bg);color:var(--fg);
+font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+h1{margin:0;font-size:1.7rem}h2{margin:2.2rem 0 .8rem;font-size:1.25rem}h3{margin:0 0 .4rem;font-size:1rem}
+p.sub{margin:.2rem 0 0;color:var(--soft)}
+table{border-collapse:collapse;font-size:.9rem}
+th,td{padding:.3rem .8rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
+th{font-weight:600}td.n{font-variant-numeric:tabular-nums}
+.wide{overflow-x:auto}
+.grid{display:grid;gap:1.2rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));align-items:start}
+figure,.sample{margin:0;padding:.9rem 1rem;border:1px solid var(--line);border-radius:.5rem;background:var(--box)}
+figure svg{display:block;width:100%;height:auto}
+svg text{fill:var(--soft);font-size:12px}svg .axis{stroke:var(--soft)}svg .rule{stroke:var(--line)}
+svg .curve{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
+svg .hit{fill:transparent;stroke:none}svg .hit:hover{fill:currentColor;fill-opacity:.8}
+.legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;margin:.4rem 0 0;padding:0;list-style:none;font-size:.85rem}
+.legend svg{display:inline-block;width:26px;height:10px;vertical-align:middle;margin-right:.3rem}
+details{margin-top:.5rem;font-size:.85rem}summary{cursor:pointer;color:var(--soft)}
+.sample+.sample{margin-top:1rem}.sample .grid{grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr))}
+pre{margin:.2rem 0 0;white-space:pre-wrap;overflow-wrap:anywhere;
+font:.9rem/1.45 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+.tag{color:var(--soft);font-size:.8rem}.sample .prompt{margin-bottom:.7rem}
+)";
+
+std::string color_of(size_t series) { return "var(--c" + std::to_string(series % kColors) + ")"; }
+
+std::string stroke(size_t series) {
+  constexpr std::string_view kDashes[] = {"", "7 4", "2 4", "9 4 2 4"};
+  std::string out = "stroke:" + color_of(series);
+  const std::string_view dash = kDashes[series / kColors % 4];
+  if (!dash.empty()) out.append(";stroke-dasharray:").append(dash);
+  return out;
+}
+
+std::vector<Point> thin(const std::vector<Point>& points) {
+  constexpr size_t kMost = 1000, kStretches = 500;
+  if (points.size() <= kMost) return points;
+  std::vector<Point> out;
+  for (size_t k = 0; k < kStretches; ++k) {
+    const size_t begin = points.size() * k / kStretches, end = points.size() * (k + 1) / kStretches;
+    size_t low = end, high = end;
+    bool gap = false;
+    for (size_t i = begin; i < end; ++i) {
+      if (!is_finite(points[i])) {
+        gap = true;
+        continue;
+      }
+      if (low == end || points[i].second < points[low].second) low = i;
+      if (high == end || points[i].second > points[high].second) high = i;
+    }
+    if (low != end) {
+      out.push_back(points[std::min(low, high)]);
+      if (low != high) out.push_back(points[std::max(low, high)]);
+    }
+    if (gap) out.emplace_back(points[begin].first, kInfinity);
+  }
+  return out;
+}
+
+class ChartWriter {
+ public:
+  ChartWriter(const ReportChart& chart, size_t id)
+      : chart_(chart), id_("chart" + std::to_string(id)), bounds_(bounds_of(chart.series)) {}
+
+  std::string write() {
+    out_ = "<figure>\n<h3 id=\"" + id_ + "\">" + escape(chart_.title) + "</h3>\n";
+    if (bounds_.empty()) return out_ + "<p class=\"sub\">no values</p>\n</figure>\n";
+    // A little air above and below the lines.
+    const double air = (bounds_.y_high / 2 - bounds_.y_low / 2) * 0.08;
+    if (std::isfinite(bounds_.y_high + air) && std::isfinite(bounds_.y_low - air))
+      bounds_.y_low -= air, bounds_.y_high += air;
+    out_ += "<svg viewBox=\"0 0 640 300\" role=\"img\" aria-labelledby=\"" + id_ + "\" aria-describedby=\"" + id_ +
+            "f\">\n";
+    axes();
+    for (size_t i = 0; i < chart_.series.size(); ++i) curve(i);
+    out_ += "</svg>\n";
+    legend();
+    figures();
+    return out_ + "</figure>\n";
+  }
+
+ private:
+  static constexpr double kLeft = 64, kRight = 628, kTop = 26, kBottom = 252;
+
+  static std::string pixels(double at) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f", at);
+    return text;
+  }
+  std::string x(double value) const {
+    return pixels(kLeft + (kRight - kLeft) * fraction(value, bounds_.x_low, bounds_.x_high));
+  }
+  std::string y(double value) const {
+    return pixels(kBottom - (kBottom - kTop) * fraction(value, bounds_.y_low, bounds_.y_high));
+  }
+  void line(const char* style, const std::string& x1, const std::string& y1, const std::string& x2,
+            const std::string& y2) {
+    out_ += std::string("<line class=\"") + style + "\" x1=\"" + x1 + "\" y1=\"" + y1 + "\" x2=\"" + x2 + "\" y2=\"" +
+            y2 + "\"/>\n";
+  }
+  void text(const char* anchor, const std::string& at_x, const std::string& at_y, const std::string& words) {
+    out_ += std::string("<text text-anchor=\"") + anchor + "\" x=\"" + at_x + "\" y=\"" + at_y + "\" dy=\"4\">" +
+            escape(words) + "</text>\n";
+  }
+
+  void axes() {
+    const auto y_ticks = axis_ticks(bounds_.y_low, bounds_.y_high, 5);
+    const auto y_texts = tick_texts(y_ticks, 6);
+    for (size_t i = 0; i < y_ticks.size(); ++i) {
+      line("rule", pixels(kLeft), y(y_ticks[i]), pixels(kRight), y(y_ticks[i]));
+      text("end", pixels(kLeft - 7), y(y_ticks[i]), y_texts[i]);
+    }
+    const auto x_ticks = axis_ticks(bounds_.x_low, bounds_.x_high, 6);
+    const auto x_texts = tick_texts(x_ticks, 6);
+    for (size_t i = 0; i < x_ticks.size(); ++i) {
+      line("axis", x(x_ticks[i]), pixels(kBottom), x(x_ticks[i]), pixels(kBottom + 5));
+      text("middle", x(x_ticks[i]), pixels(kBottom + 15), x_texts[i]);
+    }
+    line("axis", pixels(kLeft), pixels(kBottom), pixels(kRight), pixels(kBottom));
+    text("middle", pixels((kLeft + kRight) / 2), pixels(kBottom + 34), chart_.x_label);
+    text("start", pixels(4), pixels(10), chart_.y_label);
+  }
+
+  void curve(size_t series) {
+    const std::vector<Point> points = thin(chart_.series[series].points);
+    std::string path;
+    bool pen_down = false;
+    for (const Point& p : points) {
+      if (is_finite(p)) path += (pen_down ? "L" : "M") + x(p.first) + " " + y(p.second);
+      pen_down = is_finite(p);
+    }
+    if (path.empty()) return;
+    out_ += "<path class=\"curve\" style=\"" + stroke(series) + "\" d=\"" + path + "\"/>\n<g style=\"color:" +
+            color_of(series) + "\">\n";
+    // Places to point at, with the figures as their title: every point, or about 150 of them.
+    const size_t stride = points.size() / 150 + 1;
+    for (size_t i = 0; i < points.size(); ++i) {
+      if (!is_finite(points[i]) || (i % stride != 0 && i + 1 != points.size())) continue;
+      out_ += "<circle class=\"hit\" r=\"5\" cx=\"" + x(points[i].first) + "\" cy=\"" + y(points[i].second) +
+              "\"><title>" + escape(chart_.series[series].name) + ", " + escape(chart_.x_label) + " " +
+              number(points[i].first, 10) + ": " + number(points[i].second) + "</title></circle>\n";
+    }
+    // A single point has no line to be seen by.
+    if (points.size() == 1)
+      out_ += "<circle r=\"3\" fill=\"currentColor\" cx=\"" + x(points[0].first) + "\" cy=\"" + y(points[0].second) +
+              "\"/>\n";
+    out_ += "</g>\n";
+  }
+
+  void legend() {
+    out_ += "<ul class=\"legend\">\n";
+    for (size_t i = 0; i < chart_.series.size(); ++i)
+      out_ += "<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><path class=\"curve\" style=\"" + stroke(i) +
+              "\" d=\"M2 5H24\"/></svg>" + escape(chart_.series[i].name) + "</li>\n";
+    out_ += "</ul>\n";
+  }
+
+  void figures() {
+    out_ += "<details id=\"" + id_ + "f\"><summary>Figures</summary><div class=\"wide\"><table>\n<tr><th>series</th>"
+            "<th>points</th><th>first</th><th>last</th><th>smallest</th><th>largest</th></tr>\n";
+    for (const ReportSeries& series : chart_.series) {
+      std::vector<double> values;
+      for (const Point& p : series.points)
+        if (is_finite(p)) values.push_back(p.second);
+      out_ += "<tr><td>" + escape(series.name) + "</td><td class=\"n\">" + std::to_string(values.size()) + "</td>";
+      std::array<std::string, 4> cells;
+      if (!values.empty()) {
+        const auto [low, high] = std::minmax_element(values.begin(), values.end());
+        cells = {number(values.front()), number(values.back()), number(*low), number(*high)};
+      }
+      for (const std::string& cell : cells) out_ += "<td class=\"n\">" + cell + "</td>";
+      out_ += "</tr>\n";
+    }
+    out_ += "</table></div></details>\n";
+  }
+
+  const ReportChart& chart_;
+  std::string id_, out_;
+  Bounds bounds_;
+};
+
+std::string reply_html(const char* tag, const std::string& note, const std::string& text) {
+  return std::string("<div><div class=\"tag\">") + tag + (note.empty() ? "" : ", " + escape(note)) + "</div><pre>" +
+         escape(text) + "</pre></div>\n";
+}
+
+// Two by four Braille dots to a character cell; a cell belongs to the series that drew in it last.
+class BrailleCanvas {
+ public:
+  BrailleCanvas(int columns, int rows)
+      : columns_(columns), bits_(static_cast<size_t>(columns) * static_cast<size_t>(rows)), series_(bits_.size(), -1) {}
+
+  // y counts dots from the top.
+  void line(int x0, int y0, int x1, int y1, int series) {
+    const int steps = std::max({std::abs(x1 - x0), std::abs(y1 - y0), 1});
+    for (int k = 0; k <= steps; ++k) {
+      const double t = static_cast<double>(k) / steps;
+      dot(static_cast<int>(std::lround(x0 + t * (x1 - x0))), static_cast<int>(std::lround(y0 + t * (y1 - y0))), series);
+    }
+  }
+  int series_at(int column, int row) const { return series_[cell(column, row)]; }
+  std::string text_at(int column, int row) const {
+    const unsigned bits = bits_[cell(column, row)];
+    if (bits == 0) return " ";
+    return {'\xE2', static_cast<char>(0xA0 | bits >> 6), static_cast<char>(0x80 | (bits & 0x3F))};  // U+2800 + bits
+  }
+
+ private:
+  size_t cell(int column, int row) const { return static_cast<size_t>(row) * static_cast<size_t>(columns_) + column; }
+  void dot(int x, int y, int series) {
+    constexpr uint8_t kBits[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
+    bits_[cell(x / 2, y / 4)] |= kBits[y % 4][x % 2];
+    series_[cell(x / 2, y / 4)] = series;
+  }
+  int columns_;
+  std::vector<uint8_t> bits_;
+  std::vector<int> series_;
+};
+
+std::string pad_left(const std::string& text, int width) {
+  return std::string(static_cast<size_t>(std::max(0, width - static_cast<int>(text.size()))), ' ') + text;
+}
+
+}  // namespace
+
+std::vector<double> axis_ticks(double low, double high, int count) {
+  if (!std::isfinite(low) || !std::isfinite(high) || !(low < high)) return {low, high};
+  const double raw = (high / 2 - low / 2) / std::max(count, 1) * 2;
+  int power = static_cast<int>(std::floor(std::log10(raw)));
+  // The smallest round step that is no smaller than wanted, then smaller ones until two ticks fit.
+  constexpr double kLeads[] = {1, 2, 5};
+  int lead = 0;
+  while (lead < 3 && kLeads[lead] * std::pow(10, power) < raw * 0.9999) ++lead;
+  if (lead == 3) lead = 0, ++power;
+  for (int attempt = 0; attempt < 6; ++attempt) {
+    const double step = kLeads[lead] * std::pow(10, power);
+    const double first = std::ceil(low / step - 1e-9), last = std::floor(high / step + 1e-9);
+    std::vector<double> ticks;
+    if (std::isfinite(first) && std::isfinite(last) && last - first < 1000)
+      for (double k = first; k <= last; ++k) ticks.push_back(k * step);
+    if (ticks.size() >= 2 && ticks.front() < ticks.back()) return ticks;
+    if (--lead < 0) lead = 2, --power;
+  }
+  return {low, high};
+}
+
+std::string report_html(const ReportData& data) {
+  const std::string title = escape(data.title);
+  std::string out =
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
+      title + "</title>\n<style>" + std::string(kStyle) + "</style>\n</head>\n<body>\n<main>\n<h1>" + title + "</h1>\n";
+  if (!data.subtitle.empty()) out += "<p class=\"sub\">" + escape(data.subtitle) + "</p>\n";
+  if (!data.summary.empty()) {
+    out += "<h2>Summary</h2>\n<div class=\"wide\"><table>\n";
+    for (const auto& [name, value] : data.summary)
+      out += "<tr><th scope=\"row\">" + escape(name) + "</th><td class=\"n\">" + escape(value) + "</td></tr>\n";
+    out += "</table></div>\n";
+  }
+  if (!data.charts.empty()) {
+    out += "<h2>Curves</h2>\n<div class=\"grid\">\n";
+    for (size_t i = 0; i < data.charts.size(); ++i) out += ChartWriter(data.charts[i], i).write();
+    out += "</div>\n";
+  }
+  if (!data.samples.empty()) out += "<h2>Samples</h2>\n";
+  for (const ReportSample& sample : data.samples)
+    out += "<div class=\"sample\"><div class=\"prompt\"><div class=\"tag\">prompt</div><pre>" + escape(sample.prompt) +
+           "</pre></div>\n<div class=\"grid\">\n" + reply_html("before", sample.before_note, sample.before) +
+           reply_html("after", sample.after_note, sample.after) + "</div></div>\n";
+  if (!data.options.empty()) out += "<h2>Options</h2>\n";
+  for (const ReportOptions& group : data.options) {
+    out += "<details open><summary>" + escape(group.title) +
+           "</summary><div class=\"wide\"><table>\n"
+           "<tr><th>option</th><th>value</th><th>range</th><th>meaning</th></tr>\n";
+    for (const OptionText& option : group.options)
+      out += "<tr><td>" + escape(option.name) + "</td><td class=\"n\">" + escape(option.value) + "</td><td>" +
+             escape(option.range) + "</td><td>" + escape(option.help) + "</td></tr>\n";
+    out += "</table></div></details>\n";
+  }
+  return out + "</main>\n</body>\n</html>\n";
+}
+
+void write_report_html(const std::string& path, const ReportData& data) {
+  const std::string unfinished = path + ".tmp." + std::to_string(getpid());
+  const auto file = posix_file_system().create(unfinished);
+  file->write(report_html(data));
+  file->sync();
+  file->close();
+  // rename(2) replaces a file in one step and refuses a folder.
+  if (std::rename(unfinished.c_str(), path.c_str()) == 0) return;
+  const int reason = errno;
+  std::remove(unfinished.c_str());
+  fail(ErrorKind::cannot_create, "report", path, ": cannot be written: ", std::strerror(reason), ". Choose another path.");
+}
+
+std::string terminal_plot(const std::vector<ReportSeries>& series, int width, int height, bool color) {
+  require(width >= 30 && height >= 3, ErrorKind::option, "terminal_plot",
+          "a width of at least 30 and a height of at least 3 are required, ", width, " and ", height, " came.");
+  require(series.size() <= 26, ErrorKind::option, "terminal_plot", "at most 26 series are required, ", series.size(),
+          " came. Plot them in several parts.");
+  const Bounds bounds = bounds_of(series);
+  if (bounds.empty()) return "(no values to plot)\n";
+  const auto paint = [&](size_t index, const std::string& text) {
+    constexpr std::array<int, 6> kAnsi = {36, 33, 35, 32, 31, 34};
+    return color ? "\x1b[" + std::to_string(kAnsi[index % kAnsi.size()]) + "m" + text + "\x1b[0m" : text;
+  };
+  const auto letter = [&](size_t index) { return paint(index, std::string(1, static_cast<char>('a' + index))); };
+  const auto to_y = [&](double v) {
+    return static_cast<int>(std::lround((height * 4 - 1) * (1 - fraction(v, bounds.y_low, bounds.y_high))));
+  };
+
+  const auto labels = tick_texts({bounds.y_low, bounds.y_low / 2 + bounds.y_high / 2, bounds.y_high}, 3);
+  const int label_width = static_cast<int>(std::max({labels[0].size(), labels[1].size(), labels[2].size()}));
+  const std::string margin(static_cast<size_t>(label_width) + 1, ' ');
+
+  // The letters behind each row, and the legend.
+  std::vector<std::vector<size_t>> ends(static_cast<size_t>(height));
+  size_t most_letters = 1;
+  std::string legend;
+  for (size_t i = 0; i < series.size(); ++i) {
+    const auto last = std::find_if(series[i].points.rbegin(), series[i].points.rend(), is_finite);
+    legend += margin + letter(i) + " " + series[i].name;
+    if (last != series[i].points.rend()) {
+      auto& row = ends[static_cast<size_t>(to_y(last->second) / 4)];
+      row.push_back(i);
+      most_letters = std::max(most_letters, row.size());
+      legend += " " + number(last->second);
+    }
+    legend += '\n';
+  }
+
+  // What the labels, " ┤", a space and the letters leave.
+  const int columns = std::max(8, width - label_width - static_cast<int>(most_letters) - 3);
+  BrailleCanvas canvas(columns, height);
+  const auto to_x = [&](double v) {
+    return static_cast<int>(std::lround((columns * 2 - 1) * fraction(v, bounds.x_low, bounds.x_high)));
+  };
+  for (size_t i = 0; i < series.size(); ++i) {
+    const Point* previous = nullptr;
+    for (const Point& p : series[i].points) {
+      if (is_finite(p)) {
+        const Point& from = previous ? *previous : p;
+        canvas.line(to_x(from.first), to_y(from.second), to_x(p.first), to_y(p.second), static_cast<int>(i));
+      }
+      previous = is_finite(p) ? &p : nullptr;
+    }
+  }
+
+  std::string out;
+  for (int row = 0; row < height; ++row) {
+    const std::string label = row == 0                          ? labels[2]
+                              : row == height - 1               ? labels[0]
+                              : row == height / 2 && height > 4 ? labels[1]
+                                                                : "";
+    out += pad_left(label, label_width) + (label.empty() ? " │" : " ┤");
+    for (int column = 0; column < columns;) {  // runs of one colour
+      const int owner = canvas.series_at(column, row);
+      std::string run;
+      while (column < columns && canvas.series_at(column, row) == owner) run += canvas.text_at(column++, row);
+      out += owner < 0 ? run : paint(static_cast<size_t>(owner), run);
+    }
+    if (!ends[static_cast<size_t>(row)].empty()) out += ' ';
+    for (const size_t index : ends[static_cast<size_t>(row)]) out += letter(index);
+    out += '\n';
+  }
+  out += margin + "└";
+  for (int column = 0; column < columns; ++column) out += "─";
+  const std::string left = number(bounds.x_low, 6), right = number(bounds.x_high, 6);
+  const int gap = std::max(1, columns - static_cast<int>(left.size() + right.size()));
+  out += "\n" + margin + " " + left + std::string(static_cast<size_t>(gap), ' ') + right + "\n";
+  return out + legend;
+}
+
+}  // namespace pref
