@@ -42,7 +42,9 @@ def test_tokenize(model):
     texts = ["The river walks slowly.", "日本 naïve 123\n\ttab", "  two spaces", ""]
     expected = [tokenizer.encode(text) for text in texts]
     assert tokenize(model, jsonl(texts[0], *({"text": text} for text in texts[1:]))) == expected
-    assert tokenize(model, jsonl(texts[0]), "--add-special-tokens") == [tokenizer.encode(texts[0])]
+    assert tokenize(model, jsonl(texts[0]), "--add-special-tokens") == [
+        [tokenizer.bos_id(), *tokenizer.encode(texts[0])]
+    ]
 
 
 def test_tokenize_conversation(model):
