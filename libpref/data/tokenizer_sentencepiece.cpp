@@ -159,8 +159,16 @@ class SentencePieceTokenizer final : public Tokenizer {
       sentinel_ids_ = {ids.back()};
       return;
     }
-    fail(ErrorKind::data, kWhere, path_, ": no character of the vocabulary stands apart from all other pieces, so text "
-         "cannot be encoded without the dummy prefix");
+    // A small vocabulary may have none. A private-use character that no piece holds falls to its bytes, which never merge.
+    constexpr std::string_view kPrivateUse = "\xEE\x84\xA3";
+    const std::vector<int> ids = library_ids(kPrivateUse);
+    const auto bytes = std::count_if(ids.begin(), ids.end(), [&](int id) { return processor_.IsByte(id); });
+    require(characters.count(kPrivateUse) == 0 && bytes == static_cast<ptrdiff_t>(kPrivateUse.size()), ErrorKind::data,
+            kWhere, path_, ": no character of the vocabulary stands apart from all other pieces and there is no byte "
+            "fallback, so text cannot be encoded without the dummy prefix. Train the model with byte_fallback=true.");
+    sentinel_ = std::string(kPrivateUse);
+    sentinel_prefix_ = ids.size();
+    sentinel_ids_.assign(ids.end() - bytes, ids.end());
   }
 
   std::vector<int> library_ids(std::string_view text) const {

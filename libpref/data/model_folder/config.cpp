@@ -41,7 +41,8 @@ class Fields {
   }
   template <class... Required>
   void need(bool ok, const std::string& name, const Json* found, const Required&... required) const {
-    if (!ok) fail_at(name, required..., " is required, found ", found == nullptr ? "nothing" : describe_json(*found), ".");
+    if (ok) return;
+    fail_at(name, required..., " is required, found ", found == nullptr ? "nothing" : describe_json(*found), ".");
   }
 
   int64_t integer(const char* name, int64_t low, int64_t high, std::optional<int64_t> absent = {}) const {
@@ -144,14 +145,15 @@ void read_windows(const Fields& fields, const ModelType& type, DecoderConfig& co
   if (type.sliding_window != 0 && (!type.window_per_layer || fields.boolean("use_sliding_window", false)) &&
       !fields.is_null("sliding_window"))
     window = fields.integer("sliding_window", 1, kMaxPositions, type.sliding_window);
-  const int64_t first = type.window_per_layer ? fields.integer("max_window_layers", 0, INT32_MAX, kDefaultMaxWindowLayers) : 0;
+  const int64_t first =
+      type.window_per_layer ? fields.integer("max_window_layers", 0, INT32_MAX, kDefaultMaxWindowLayers) : 0;
   for (size_t i = 0; i < layers; ++i)
     if (static_cast<int64_t>(i) >= first) config.layer_window[i] = window;
 
   const Json* types = fields.find("layer_types");
   if (types == nullptr) return;
-  fields.need(types->is_array() && types->size() == layers, "layer_types", types, "a list of num_hidden_layers (", layers,
-              ") names");
+  fields.need(types->is_array() && types->size() == layers, "layer_types", types, "a list of num_hidden_layers (",
+              layers, ") names");
   for (size_t i = 0; i < layers; ++i) {
     const Json& item = (*types)[i];
     const std::string name = "layer_types/" + std::to_string(i);

@@ -43,7 +43,8 @@ struct DecoderConfig {
 DecoderConfig parse_decoder_config(const std::string& text, const std::string& path);
 
 /// The text of a config.json for `config`: its own json with sizes and dtype as given now; a minimal one when json is
-/// empty. Loads in transformers 4.40 and later.
+/// empty. Loads in transformers 4.40 and later. dtype "" keeps the file's. ErrorKind::option, naming the field, for a
+/// configuration that the family's config.json cannot express.
 std::string write_decoder_config(const DecoderConfig& config, const std::string& dtype);
 
 }  // namespace pref

@@ -121,8 +121,8 @@ std::string write_decoder_config(const DecoderConfig& config, const std::string&
     json["hidden_act"] = "silu";
   } else {
     before = parse_decoder_config(config.json, kPath);
-    require(before.model_type == config.model_type, ErrorKind::option, "config", kPath, ": its own text is of model_type ",
-            before.model_type, ", its fields say ", config.model_type, ".");
+    require(before.model_type == config.model_type, ErrorKind::option, "config", kPath,
+            ": its own text is of model_type ", before.model_type, ", its fields say ", config.model_type, ".");
     json = parse_json(config.json, "config", kPath);
   }
   const auto set = [&](const char* name, const auto& now, const auto& was) {
@@ -155,7 +155,8 @@ std::string write_decoder_config(const DecoderConfig& config, const std::string&
   const std::string text = json.dump(2) + "\n";
   const DecoderConfig after = parse_decoder_config(text, kPath);
   if (const char* field = first_difference(config, after))
-    fail(ErrorKind::option, "config", kPath, ": a ", config.model_type, " configuration cannot express this ", field, ".");
+    fail(ErrorKind::option, "config", kPath, ": a ", config.model_type, " configuration cannot express this ", field,
+         ".");
   return text;
 }
 

@@ -169,8 +169,8 @@ void write_model_folder(const std::string& folder, const DecoderConfig& config, 
   uint64_t total = 0;
   for (const Shard& shard : shards) total += shard.bytes;
   const uint64_t free = files.free_bytes(parent);
-  require(total <= free, ErrorKind::cannot_create, kWhere, folder, ": ", total, " bytes are needed on this disk, ", free,
-          " are free.");
+  require(total <= free, ErrorKind::cannot_create, kWhere, folder, ": ", total, " bytes are needed on this disk, ",
+          free, " are free.");
 
   const std::string aside = join_path(parent, "." + target.filename().string() + ".tmp-" + random_suffix());
   files.make_directories(aside);

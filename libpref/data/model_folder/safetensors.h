@@ -71,9 +71,9 @@ uint64_t write_safetensors(FileSystem& files, const std::string& path, const std
                            TensorSource& source, const std::map<std::string, std::string>& metadata,
                            ByteObserver* observe = nullptr);
 
-/// Element conversion to f32, from any float type; count elements, misaligned input allowed.
+/// Element conversion to f32, from any float type; count elements, misaligned input allowed. Others: ErrorKind::data.
 void convert_to_f32(TensorType type, const std::byte* in, int64_t count, float* out);
-/// f32 to bf16 (round to nearest even) or f16.
+/// f32 to bf16 or f16 (round to nearest even, subnormals included), f32 or f64. Other types: ErrorKind::option.
 void convert_from_f32(TensorType type, const float* in, int64_t count, std::byte* out);
 
 }  // namespace pref

@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kChunkBytes = 1 << 20;  // what the observer has read is still in the cache when it is written
 
 std::string utf8_json(const std::string& text, const std::string& path) {
-  require(find_invalid_utf8(text) == std::string_view::npos, ErrorKind::option, "safetensors", path, ": ", escape_text(text),
-          " is not UTF-8; names and metadata must be.");
+  require(find_invalid_utf8(text) == std::string_view::npos, ErrorKind::option, "safetensors", path, ": ",
+          escape_text(text), " is not UTF-8; names and metadata must be.");
   return json_value(text);
 }
 

@@ -141,7 +141,7 @@ std::string describe_json(const Json& value) {
 }
 
 std::string json_syntax_message(const std::exception& error) {
-  // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...; last read: '...'; expected X"
+  // "[json.exception.parse_error.101] parse error at line 1, column 2: what; last read: '...'; expected X"
   std::string text = error.what();
   if (const size_t end = text.find("] "); text.starts_with("[json.exception.") && end != std::string::npos)
     text.erase(0, end + 2);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One file or an index with shards. The index and the shards must agree on every tensor; all disagreements are one error.
+// One file or an index with shards. The index and the shards must agree on every tensor; all that differs is one error.
 #include <algorithm>
 #include <cmath>
 #include <map>
