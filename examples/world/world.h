@@ -76,7 +76,7 @@ class World {
   explicit World(WorldOptions options = {});
   const WorldOptions& options() const { return options_; }
 
-  /// The index-th prompt, about 8 to 35 words; any index. More than 100,000 of the first 150,000 are distinct.
+  /// The index-th prompt, about 8 to 35 words; any index. More than 100,000 of the first 200,000 are distinct.
   std::string prompt(uint64_t index) const;
   WorldSplit split(std::string_view prompt) const;
 

@@ -15,7 +15,7 @@ T pick(std::span<const T> from, RandomStream& random) {
 }
 
 // `n` different words of a kind; numbers between low and high.
-std::vector<int> draw_words(Kind kind, size_t n, RandomStream& random, int low = 2, int high = 12) {
+std::vector<int> draw_words(Kind kind, size_t n, RandomStream& random, int low = 1, int high = 20) {
   std::vector<int> drawn;
   while (drawn.size() < n) {
     const int word = kind == Kind::number
@@ -47,57 +47,71 @@ Draft list_facts(std::vector<Claim> claims) {
   return {join_clauses(clauses), std::move(claims), {}};
 }
 
-// Each subject in a sentence of its own with two claims: "The lamp is red and costs 4 coins."
-Draft group_facts(std::vector<Claim> claims) {
-  std::string facts;
-  for (size_t i = 0; i + 1 < claims.size(); i += 2)
-    facts += (i > 0 ? " " : "") + join_clauses({claim_text(claims[i]), claim_text(claims[i + 1], true)});
-  return {facts, std::move(claims), {}};
+// Each subject in a sentence of its own: "The lamp is red and costs 4 coins."
+Draft group_facts(const std::vector<std::vector<Claim>>& subjects) {
+  Draft draft;
+  for (const std::vector<Claim>& claims : subjects) {
+    std::vector<std::string> clauses;
+    for (const Claim& claim : claims) clauses.push_back(claim_text(claim, !clauses.empty()));
+    if (!draft.facts.empty()) draft.facts += ' ';
+    draft.facts += join_clauses(clauses);
+    draft.truths.insert(draft.truths.end(), claims.begin(), claims.end());
+  }
+  return draft;
+}
+
+struct Property {
+  Relation relation;
+  int low = 0, high = 0;  // of numbers
+};
+
+// `subjects` of a kind, each with `per_subject` of the properties. All values of a property differ.
+Draft draw_properties(Kind kind, std::span<const Property> all, size_t subjects, size_t per_subject,
+                      RandomStream& random) {
+  std::vector<Property> properties;
+  for (const int64_t i : random.permutation(static_cast<int64_t>(all.size())))
+    if (properties.size() < per_subject) properties.push_back(all[static_cast<size_t>(i)]);
+  const auto names = draw_words(kind, subjects, random);
+  std::vector<std::vector<Claim>> claims(subjects);
+  for (const Property& property : properties) {
+    const auto values = draw_words(value_kind(property.relation), subjects, random, property.low, property.high);
+    for (size_t i = 0; i < subjects; ++i)
+      claims[i].push_back({.relation = property.relation, .subject = names[i], .value = values[i]});
+  }
+  if (per_subject > 1) return group_facts(claims);
+  std::vector<Claim> list;
+  for (const auto& of_subject : claims) list.push_back(of_subject[0]);
+  return list_facts(std::move(list));
 }
 
 Draft draw_items(RandomStream& random) {
-  constexpr Relation kProperties[] = {Relation::colour, Relation::place, Relation::price};
+  constexpr Property kProperties[] = {{Relation::colour}, {Relation::place}, {Relation::price, 2, 20}};
   const double shape = random.uniform();
-  const size_t items = shape < 0.4 ? 1 : shape < 0.92 ? 2 : 3;
-  const bool two_properties = shape < 0.4 || (shape >= 0.8 && shape < 0.92);
-  const auto subjects = draw_words(Kind::item, items, random);
-  const size_t first = random.below(3), second = (first + 1 + random.below(2)) % 3;
-  const auto first_values = draw_words(value_kind(kProperties[first]), items, random);
-  const auto second_values = draw_words(value_kind(kProperties[second]), items, random);
-  std::vector<Claim> claims;
-  for (size_t i = 0; i < items; ++i) {
-    claims.push_back({.relation = kProperties[first], .subject = subjects[i], .value = first_values[i]});
-    if (two_properties)
-      claims.push_back({.relation = kProperties[second], .subject = subjects[i], .value = second_values[i]});
-  }
-  return two_properties ? group_facts(std::move(claims)) : list_facts(std::move(claims));
+  if (shape < 0.70) return draw_properties(Kind::item, kProperties, 1, 2, random);
+  if (shape < 0.84) return draw_properties(Kind::item, kProperties, 1, 3, random);
+  if (shape < 0.95) return draw_properties(Kind::item, kProperties, 2, 1, random);
+  if (shape < 0.98) return draw_properties(Kind::item, kProperties, 2, 2, random);
+  return draw_properties(Kind::item, kProperties, 3, 1, random);
 }
 
-Draft draw_likes(RandomStream& random) {
-  const size_t n = random.bernoulli(0.8) ? 2 : 3;
-  const auto persons = draw_words(Kind::person, n, random), foods = draw_words(Kind::food, n, random);
-  std::vector<Claim> claims;
-  for (size_t i = 0; i < n; ++i)
-    claims.push_back({.relation = Relation::likes, .subject = persons[i], .value = foods[i]});
-  return list_facts(std::move(claims));
+Draft draw_persons(RandomStream& random) {
+  constexpr Property kProperties[] = {{Relation::likes}, {Relation::age, 3, 20}};
+  const double shape = random.uniform();
+  if (shape < 0.84) return draw_properties(Kind::person, kProperties, 1, 2, random);
+  return draw_properties(Kind::person, kProperties, shape < 0.98 ? 2 : 3, 1, random);
 }
 
-Draft draw_hours(RandomStream& random) {
-  const double shape = random.uniform();
-  const size_t n = shape < 0.4 ? 1 : 2;
+Draft draw_shops(RandomStream& random) {
+  const size_t n = random.bernoulli(0.8) ? 1 : 2;
   const auto shops = draw_words(Kind::shop, n, random);
   const auto hours = draw_words(Kind::number, 2 * n, random, 1, 12);
-  std::vector<Claim> claims;
-  if (shape >= 0.8 || n == 1) {
-    for (size_t i = 0; i < n; ++i) {
-      claims.push_back({.relation = Relation::opens, .subject = shops[i], .value = hours[2 * i]});
-      claims.push_back({.relation = Relation::closes, .subject = shops[i], .value = hours[2 * i + 1]});
-    }
-    return group_facts(std::move(claims));
-  }
-  const Relation relation = random.bernoulli(0.5) ? Relation::opens : Relation::closes;
-  for (size_t i = 0; i < n; ++i) claims.push_back({.relation = relation, .subject = shops[i], .value = hours[i]});
-  return list_facts(std::move(claims));
+  std::vector<std::vector<Claim>> claims(n);
+  for (size_t i = 0; i < n; ++i)
+    claims[i] = {{.relation = Relation::opens, .subject = shops[i], .value = hours[2 * i]},
+                 {.relation = Relation::closes, .subject = shops[i], .value = hours[2 * i + 1]}};
+  if (n == 1 || random.bernoulli(0.3)) return group_facts(claims);
+  const size_t which = random.below(2);
+  return list_facts({claims[0][which], claims[1][which]});
 }
 
 Draft draw_amounts(RandomStream& random) {
@@ -171,8 +185,8 @@ Claim wrong_claim(const Question& question, RandomStream& random) {
 std::string draw_prompt(RandomStream& random) {
   const double family = random.uniform();
   Draft draft = family < 0.50   ? draw_items(random)
-                : family < 0.72 ? draw_likes(random)
-                : family < 0.90 ? draw_hours(random)
+                : family < 0.74 ? draw_persons(random)
+                : family < 0.92 ? draw_shops(random)
                 : family < 0.95 ? draw_amounts(random)
                 : family < 0.97 ? draw_order(random)
                                 : draw_list(random);
@@ -204,7 +218,7 @@ std::string render_reply(const Claim& claim, const Question& question, bool bare
 
 std::string draw_reply(const Question& question, RandomStream& random) {
   const std::span<const Claim> truths(question.truths);
-  const Claim claim = random.bernoulli(0.12) ? wrong_claim(question, random) : pick(truths, random);
+  const Claim claim = random.bernoulli(0.1) ? wrong_claim(question, random) : pick(truths, random);
   const bool bare = random.bernoulli(0.25);
   std::string before, after;
   const double manner = random.uniform();

@@ -11,14 +11,12 @@ namespace pref::world {
 namespace {
 
 // Alphabetical within each kind: ids of items then compare like their words, which the alphabet questions rely on.
-constexpr std::string_view kItems =
-    "bag ball basket boot bowl box carpet chair clock cup doll drum hat kettle kite lamp mirror plate rope scarf shelf "
-    "sofa spoon table";
-constexpr std::string_view kColours = "black blue brown green grey orange pink purple red white yellow";
-constexpr std::string_view kRooms = "attic bedroom cellar garage garden hall kitchen office porch studio";
-constexpr std::string_view kFoods = "apples beans cakes dates eggs figs grapes nuts pears pies plums rolls";
-constexpr std::string_view kPersons = "Amy Ann Ben Dan Eva Ida Jon Kim Lea Leo Max Mia Ray Sam Tom Zoe";
-constexpr std::string_view kShops = "bakery bank cafe gallery hotel library market museum pool school station theatre";
+constexpr std::string_view kItems = "bag ball book box chair clock cup hat kite lamp sofa table";
+constexpr std::string_view kColours = "black blue brown green grey pink red white";
+constexpr std::string_view kRooms = "attic cellar garage garden hall kitchen office studio";
+constexpr std::string_view kFoods = "beans cakes eggs figs nuts pears pies plums";
+constexpr std::string_view kPersons = "Ann Ben Eva Jon Lea Max Sam Zoe";
+constexpr std::string_view kShops = "bakery bank cafe hotel library market museum school";
 
 struct PatternText {
   Relation relation;
@@ -29,9 +27,9 @@ constexpr PatternText kClaims[] = {
     {Relation::colour, "the {s} is {v}"},         {Relation::place, "the {s} is in the {v}"},
     {Relation::price, "the {s} costs {v} coins"}, {Relation::opens, "the {s} opens at {v}"},
     {Relation::closes, "the {s} closes at {v}"},  {Relation::likes, "{s} likes {v}"},
-    {Relation::has, "{s} has {v} {o}"},           {Relation::total, "they have {v} {o}"},
-    {Relation::compare, "the {s} costs {v}"},     {Relation::order, "the word {s} comes {v}"},
-    {Relation::count, "the count of {s} is {v}"},
+    {Relation::age, "{s} is {v} years old"},      {Relation::has, "{s} has {v} {o}"},
+    {Relation::total, "they have {v} {o}"},       {Relation::compare, "the {s} costs {v}"},
+    {Relation::order, "the word {s} comes {v}"},  {Relation::count, "the count of {s} is {v}"},
 };
 constexpr PatternText kQuestions[] = {
     {Relation::colour, "what colour is the {s}"},  {Relation::colour, "which one is {v}"},
@@ -39,9 +37,10 @@ constexpr PatternText kQuestions[] = {
     {Relation::price, "how much is the {s}"},      {Relation::compare, "which one costs {v}"},
     {Relation::opens, "when does the {s} open"},   {Relation::closes, "when does the {s} close"},
     {Relation::likes, "what does {s} like"},       {Relation::likes, "who likes {v}"},
-    {Relation::has, "how many {o} does {s} have"}, {Relation::total, "how many {o} do they have together"},
-    {Relation::count, "how often is {s} in the list"},
+    {Relation::age, "how old is {s}"},             {Relation::has, "how many {o} does {s} have"},
+    {Relation::total, "how many {o} do they have together"},
     {Relation::order, "which word comes {v} in the alphabet"},
+    {Relation::count, "how often is {s} in the list"},
 };
 constexpr std::string_view kListOpening = "the list is";
 constexpr std::pair<Form, std::string_view> kForms[] = {{Form::brief, "Keep it short."},
@@ -154,6 +153,7 @@ Kind subject_kind(Relation relation) {
     case Relation::opens:
     case Relation::closes: return Kind::shop;
     case Relation::likes:
+    case Relation::age:
     case Relation::has: return Kind::person;
     case Relation::count: return Kind::colour;
     case Relation::none:
@@ -180,9 +180,11 @@ std::string capitalized(std::string text) {
 }
 
 std::string claim_text(const Claim& claim, bool subject_said) {
-  // "the lamp" is two words; only such claims may leave their subject out.
-  for (const Pattern& pattern : lexicon().claims)
-    if (pattern.relation == claim.relation) return write(pattern, claim, subject_said ? 2 : 0);
+  for (const Pattern& pattern : lexicon().claims) {
+    if (pattern.relation != claim.relation) continue;
+    const auto subject = std::find(pattern.words.begin(), pattern.words.end(), kSubjectSlot);
+    return write(pattern, claim, subject_said ? static_cast<size_t>(subject - pattern.words.begin()) + 1 : 0);
+  }
   return "";
 }
 

@@ -14,7 +14,7 @@ namespace pref::world {
 /// What a word may stand for. `literal` words only occur inside patterns and set phrases.
 enum class Kind : int8_t { literal, item, colour, room, food, person, shop, number, degree, position };
 
-enum class Relation : int8_t { none, colour, place, price, opens, closes, likes, has, total, compare, order, count };
+enum class Relation : int8_t { none, colour, place, price, opens, closes, likes, age, has, total, compare, order, count };
 
 /// What the prompt wishes of the reply's form.
 enum class Form : int8_t { any, brief, sentence, friendly };

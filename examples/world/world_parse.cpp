@@ -118,7 +118,8 @@ std::vector<std::optional<Claim>> read_claims(const Sentence& sentence) {
   for (const Words& clause : sentence.clauses) {
     auto claim = match_any(lexicon().claims, clause);
     if (!claim && subject != -1) {
-      Words full{lexicon().word_the, subject};
+      Words full{subject};
+      if (kind_of(subject) != Kind::person) full.insert(full.begin(), lexicon().word_the);
       full.insert(full.end(), clause.begin(), clause.end());
       claim = match_any(lexicon().claims, full);
     }

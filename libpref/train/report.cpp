@@ -407,7 +407,9 @@ std::string terminal_plot(const std::vector<ReportSeries>& series, int width, in
     return static_cast<int>(std::lround((height * 4 - 1) * (1 - fraction(v, bounds.y_low, bounds.y_high))));
   };
 
-  const auto labels = tick_texts({bounds.y_low, bounds.y_low / 2 + bounds.y_high / 2, bounds.y_high}, 3);
+  // The range's ends, and its middle where there is room for it.
+  auto labels = tick_texts({bounds.y_low, bounds.y_low / 2 + bounds.y_high / 2, bounds.y_high}, 3);
+  if (height <= 4) labels[1].clear();
   const int label_width = static_cast<int>(std::max({labels[0].size(), labels[1].size(), labels[2].size()}));
   const std::string margin(static_cast<size_t>(label_width) + 1, ' ');
 
@@ -446,10 +448,10 @@ std::string terminal_plot(const std::vector<ReportSeries>& series, int width, in
 
   std::string out;
   for (int row = 0; row < height; ++row) {
-    const std::string label = row == 0                          ? labels[2]
-                              : row == height - 1               ? labels[0]
-                              : row == height / 2 && height > 4 ? labels[1]
-                                                                : "";
+    const std::string label = row == 0              ? labels[2]
+                              : row == height - 1   ? labels[0]
+                              : row == height / 2   ? labels[1]
+                                                    : "";
     out += pad_left(label, label_width) + (label.empty() ? " │" : " ┤");
     for (int column = 0; column < columns;) {  // runs of one colour
       const int owner = canvas.series_at(column, row);

@@ -13,8 +13,8 @@ namespace {
 
 const std::string kSofa = "The lamp is red and the sofa is green. What colour is the sofa?";
 const std::string kHours = "The bakery opens at 8 and closes at 5. When does the bakery close?";
-const std::string kPrices = "The cup costs 4 coins and the bowl costs 7 coins. ";
-const std::string kPlums = "Tom has 3 plums and Ann has 4 plums. ";
+const std::string kPrices = "The cup costs 4 coins and the book costs 7 coins. ";
+const std::string kPlums = "Ben has 3 plums and Ann has 4 plums. ";
 
 struct Case {
   std::string prompt, reply;
@@ -47,19 +47,23 @@ TEST(WorldReward, Value) {
       {kSofa, "The sofa is green. The sofa is red.", -1, 0, -0.3},
       {kSofa, "red. green.", -1, 0, -0.3},
       {kSofa, "The sofa is green. The lamp is blue.", -1, 0, -0.3},
+      {"Ann likes figs and is 9 years old. How old is Ann?", "Ann is 9 years old.", 1, 0, 0},
+      {"Ann likes figs and is 9 years old. How old is Ann?", "9", 1, 0, 0},
+      {"Ann likes figs and is 9 years old. How old is Ann?", "figs", -1.5, 0, 0},
+      {"Ann likes figs and is 9 years old. What does Ann like?", "Ann is 9 years old and likes figs.", 1, 0, -0.3},
       // Questions for a subject, comparisons, sums, alphabet, counts.
-      {"Tom likes figs and Ann likes nuts. Who likes nuts?", "Ann", 1, 0, 0},
-      {"Tom likes figs and Ann likes nuts. Who likes nuts?", "Ann likes figs.", -1.5, 0, 0},
-      {"Tom likes figs and Ann likes nuts. Who likes nuts?", "Tom likes nuts.", -1, 0, 0},
+      {"Ben likes figs and Ann likes nuts. Who likes nuts?", "Ann", 1, 0, 0},
+      {"Ben likes figs and Ann likes nuts. Who likes nuts?", "Ann likes figs.", -1.5, 0, 0},
+      {"Ben likes figs and Ann likes nuts. Who likes nuts?", "Ben likes nuts.", -1, 0, 0},
       {kPrices + "Which one costs less?", "The cup costs less.", 1, 0, 0},
-      {kPrices + "Which one costs less?", "the bowl", -1, 0, 0},
-      {kPrices + "Which one costs less?", "The bowl costs more.", -1.5, 0, 0},
-      {kPrices + "How much is the bowl?", "7 coins", 1, 0, 0},
-      {kPrices + "How much is the bowl?", "The bowl costs 4 coins.", -1, 0, 0},
+      {kPrices + "Which one costs less?", "the book", -1, 0, 0},
+      {kPrices + "Which one costs less?", "The book costs more.", -1.5, 0, 0},
+      {kPrices + "How much is the book?", "7 coins", 1, 0, 0},
+      {kPrices + "How much is the book?", "The book costs 4 coins.", -1, 0, 0},
       {kPlums + "How many plums do they have together?", "They have 7 plums.", 1, 0, 0},
       {kPlums + "How many plums do they have together?", "7 figs", -1.5, 0, 0},
       {kPlums + "How many plums do they have together?", "They have 8 plums.", -1, 0, 0},
-      {kPlums + "How many plums does Ann have?", "Tom has 3 plums.", -1.5, 0, 0},
+      {kPlums + "How many plums does Ann have?", "Ben has 3 plums.", -1.5, 0, 0},
       {"Which word comes last in the alphabet, lamp or sofa?", "sofa", 1, 0, 0},
       {"Which word comes last in the alphabet, sofa or lamp?", "The word lamp comes last.", -1, 0, 0},
       {"The list is red blue red. How often is red in the list?", "The count of red is 2.", 1, 0, 0},
@@ -120,7 +124,7 @@ TEST(WorldReward, InvariantGarbageIsBounded) {
   SCOPED_TRACE("seed 7");
   const std::vector<std::string> pieces = {"the ", "The",    "sofa",  " is ", "green", ".",    "!",     "?",  " and ", ",",
                                            "\n",   "\xff",   "\xe2",  "7 ",   "coins", " at ", "in ",   "20", "99",    "no",
-                                           "  ",   "likes ", "costs", "Tom ", "plums", "\t",   "Happy to help!", "{s}"};
+                                           "  ",   "likes ", "costs", "Ben ", "plums", "\t",   "Happy to help!", "{s}"};
   for (int trial = 0; trial < 5000; ++trial) {
     const std::string prompt = world.prompt(random.below(1000));
     std::string reply;
@@ -153,8 +157,8 @@ TEST(WorldReward, RejectsForeignPrompts) {
       "The sofa is green. Nobody knows. What colour is the sofa?",           // another statement
       "The list is red sofa. How often is red in the list?",
       "Which word comes first in the alphabet, lamp or lamp?",
-      "Which word comes first in the alphabet, lamp or Tom?",
-      "Tom has 3 figs and Ann has 4 plums. How many plums do they have together?",
+      "Which word comes first in the alphabet, lamp or Ben?",
+      "Ben has 3 figs and Ann has 4 plums. How many plums do they have together?",
   };
   for (const std::string& prompt : prompts) {
     SCOPED_TRACE(prompt);

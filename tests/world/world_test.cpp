@@ -61,7 +61,7 @@ TEST(World, InvariantPromptsAreManyAndShort) {
   const World world;
   std::unordered_set<std::string> distinct;
   double total = 0;
-  for (uint64_t index = 0; index < 150'000; ++index) {
+  for (uint64_t index = 0; index < 200'000; ++index) {
     const std::string prompt = world.prompt(index);
     const double n = words(prompt);
     ASSERT_LE(n, 40) << prompt;
@@ -70,8 +70,8 @@ TEST(World, InvariantPromptsAreManyAndShort) {
     distinct.insert(prompt);
   }
   EXPECT_GE(distinct.size(), 100'000u);
-  EXPECT_GT(total / 150'000, 12);
-  EXPECT_LT(total / 150'000, 20);
+  EXPECT_GT(total / 200'000, 12);
+  EXPECT_LT(total / 200'000, 20);
 }
 
 TEST(World, InvariantSplitIsByPrompt) {
