@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random rows and options for tests that walk the list of objectives, and the text of an error.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "libpref/base/error.h"
+#include "libpref/objectives/objective.h"
+
+namespace pref::testing {
+
+/// The kind and text of the pref::Error that `run` throws; a failure and "" when it throws none.
+template <class Run>
+std::string error_of(ErrorKind kind, const Run& run) {
+  try {
+    run();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), static_cast<int>(kind)) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error was thrown";
+  return "";
+}
+
+/// Random numbers of one test; a failure inside its life prints the seed.
+class Random {
+ public:
+  explicit Random(uint32_t seed = 20250117)
+      : engine_(seed), trace_(__FILE__, __LINE__, "seed " + std::to_string(seed)) {}
+  double uniform(double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(engine_);
+  }
+  double normal() { return std::normal_distribution<double>()(engine_); }
+  int64_t integer(int64_t low, int64_t high) {  // both ends included
+    return std::uniform_int_distribution<int64_t>(low, high)(engine_);
+  }
+  bool coin() { return integer(0, 1) == 1; }
+
+ private:
+  std::mt19937 engine_;
+  ::testing::ScopedTrace trace_;
+};
+
+inline Row<double> random_row(Random& random, int branches) {
+  Row<double> row;
+  row.branches = branches;
+  row.weight = random.uniform(0.1, 3);
+  row.margin = random.uniform(-1, 1);
+  for (int k = 0; k < branches; ++k) {
+    const double n = static_cast<double>(random.integer(1, 30));
+    row.branch[k] = {.logp = -n * random.uniform(0.05, 2),
+                     .ref_logp = -n * random.uniform(0.05, 2),
+                     .num_tokens = n,
+                     .collision = -random.uniform(0.1, 3),
+                     .max_logp = -random.uniform(0.1, 2)};
+  }
+  return row;
+}
+
+/// Values inside `range` that differ from each other, spread over what is bounded and near the end
+/// that is.
+inline std::vector<double> values_inside(const Range& range) {
+  std::vector<double> out;
+  for (const double x : {0.0, 0.07, 0.2, 0.45, 0.9, 1.5, -0.5, 4.0})
+    if (range.contains(x)) out.push_back(x);
+  return out;
+}
+
+/// Gives every numeric option of `options` a random value of its range.
+template <class Options>
+void randomize(Options& options, Random& random) {
+  Options::fields(options, [&](const char*, auto& value, const Range& range, const char*) {
+    const std::vector<double> values = values_inside(range);
+    value = values[static_cast<size_t>(random.integer(0, std::ssize(values) - 1))];
+  });
+}
+
+}  // namespace pref::testing
