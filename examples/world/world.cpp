@@ -205,8 +205,8 @@ void write_pairs_jsonl(const std::string& path, const std::vector<WorldPair>& pa
                 .add("prompt", pair.prompt)
                 .add("chosen", pair.chosen)
                 .add("rejected", pair.rejected)
-                .add("score_chosen", pair.score_chosen)
-                .add("score_rejected", pair.score_rejected)
+                .add("true_reward_chosen", pair.score_chosen)
+                .add("true_reward_rejected", pair.score_rejected)
                 .str() +
             '\n';
   write_new(path, text);

@@ -110,7 +110,8 @@ class World {
 };
 
 /// JSONL in TRL's layouts. Throws cannot_create when the file exists.
-///   pairs: {"prompt", "chosen", "rejected", "score_chosen", "score_rejected"}     rows: {"prompt", "completion"}
+///   pairs: {"prompt", "chosen", "rejected", "true_reward_chosen", "true_reward_rejected"}   rows: {"prompt", "completion"}
+/// (not score_*: labels are drawn, and a reader may rightly refuse a chosen reply with the lower score)
 void write_pairs_jsonl(const std::string& path, const std::vector<WorldPair>& pairs);
 void write_demonstrations_jsonl(const std::string& path, const std::vector<WorldDemonstration>& rows);
 

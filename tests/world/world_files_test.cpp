@@ -60,8 +60,8 @@ TEST_F(WorldFiles, RoundTripPairs) {
     EXPECT_EQ(row.at("prompt"), pair.prompt);
     EXPECT_EQ(row.at("chosen"), pair.chosen);
     EXPECT_EQ(row.at("rejected"), pair.rejected);
-    EXPECT_EQ(row.at("score_chosen").get<double>(), pair.score_chosen);
-    EXPECT_EQ(row.at("score_rejected").get<double>(), pair.score_rejected);
+    EXPECT_EQ(row.at("true_reward_chosen").get<double>(), pair.score_chosen);
+    EXPECT_EQ(row.at("true_reward_rejected").get<double>(), pair.score_rejected);
   }
   EXPECT_FALSE(std::getline(file, line));
   EXPECT_THROW(write_pairs_jsonl(path("pairs.jsonl"), pairs), Error);

@@ -159,6 +159,7 @@ TEST(WorldReward, RejectsForeignPrompts) {
       "Which word comes first in the alphabet, lamp or lamp?",
       "Which word comes first in the alphabet, lamp or Ben?",
       "Ben has 3 figs and Ann has 4 plums. How many plums do they have together?",
+      "Ben has 3 figs and Ann has 4 plums. How many figs do they have together?",
   };
   for (const std::string& prompt : prompts) {
     SCOPED_TRACE(prompt);
