@@ -172,6 +172,7 @@ TEST(Report, InvariantHugeValuesStayFinite) {
 TEST(Report, ValueTicks) {
   EXPECT_THAT(axis_ticks(0, 10, 5), ElementsAre(0, 2, 4, 6, 8, 10));
   EXPECT_THAT(axis_ticks(-1, 1, 4), ElementsAre(-1, -0.5, 0, 0.5, 1));
+  EXPECT_THAT(axis_ticks(0, 40, 5), ElementsAre(0, 10, 20, 30, 40));  // 8 wanted, 10 is round
   EXPECT_THAT(axis_ticks(3, 7, 2), ElementsAre(4, 6));
   EXPECT_THAT(axis_ticks(1, 1, 5), ElementsAre(1, 1));
   // 0.0005 would be round for three ticks, but only 1.0005 lies within; so 0.0002.

@@ -37,6 +37,11 @@ TEST(WorldScorers, ValueLengthLearnsItsDirection) {
   EXPECT_DOUBLE_EQ(length_scorer_accuracy(shorter, held_out), (0 + 0 + 1 + 0.5) / 4);
 }
 
+TEST(WorldScorers, ValueLengthIgnoresWords) {
+  const std::vector<WorldPair> train(50, pair("a plum", "a fig"));
+  EXPECT_DOUBLE_EQ(length_scorer_accuracy(train, {pair("plum", "fig")}), 0.5);
+}
+
 TEST(WorldScorers, ValueBayes) {
   EXPECT_DOUBLE_EQ(bayes_accuracy({pair("a", "b", 0.9), pair("a", "b", 0.2)}), (0.9 + 0.8) / 2);
 }

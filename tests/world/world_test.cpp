@@ -90,7 +90,7 @@ TEST(World, InvariantSplitIsByPrompt) {
 
 TEST(World, InvariantPolicyIsOfMixedQuality) {
   const World world;
-  double right = 0, wrong = 0, beside = 0, rambling = 0;
+  double right = 0, wrong = 0, beside = 0, rambling = 0, opened = 0, closed = 0;
   constexpr int kReplies = 20'000;
   for (uint64_t index = 0; index < kReplies; ++index) {
     const std::string prompt = world.prompt(index);
@@ -103,11 +103,16 @@ TEST(World, InvariantPolicyIsOfMixedQuality) {
     wrong += reply.quality.answer == -1;
     beside += reply.quality.answer == -1.5;
     rambling += reply.quality.brevity < 0;
+    opened += reply.text.starts_with("Good question!");
+    closed += reply.text.ends_with("Take care!");
   }
   EXPECT_NEAR(right / kReplies, 0.4, 0.06);
   EXPECT_NEAR(wrong / kReplies, 0.2, 0.06);
   EXPECT_NEAR(beside / kReplies, 0.4, 0.06);
   EXPECT_NEAR(rambling / kReplies, 0.36, 0.06);
+  // One of three openings, and of three closings, in 14 % each.
+  EXPECT_NEAR(opened / kReplies, 0.14 / 3, 0.01);
+  EXPECT_NEAR(closed / kReplies, 0.14 / 3, 0.01);
 }
 
 TEST(World, ValueLabelsFollowBradleyTerry) {
