@@ -12,8 +12,8 @@ namespace pref {
 
 /// What rows carry besides their statistics. Empty spans mean reference 0, weight 1, margin 0.
 struct RowInputs {
-  std::span<const double> ref_logp;        ///< [S], nats
-  std::span<const double> weight, margin;  ///< [B]
+  std::span<const double> ref_logp{};          ///< [S], nats
+  std::span<const double> weight{}, margin{};  ///< [B]
 };
 
 class RowLosses {
