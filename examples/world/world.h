@@ -4,7 +4,8 @@
 // in the quickstart, in tests and in experiments: whether training raised the true reward is measured, not guessed.
 //   prompt  "The lamp is red and the sofa is green. What colour is the sofa?"
 //   good    "The sofa is green."     not asked  "The lamp is red."     wrong  "The sofa is red."
-// Everything is a function of (seed, index): no files, no state.
+// Everything is a function of (seed, index): no files, no state. A tokenizer of 704 pieces or more (world_tokenizer.h) has
+// one for every word: prompts are then about 19 tokens long, replies 7.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -80,11 +80,11 @@ TEST_F(WorldFiles, RoundTripDemonstrations) {
 }
 
 TEST_F(WorldFiles, RoundTripTokenizer) {
-  const std::string model = train_sentencepiece(sentences(), 1000, path("tokenizer"));
+  const std::string model = train_sentencepiece(sentences(), 704, path("tokenizer"));
   EXPECT_EQ(model, path("tokenizer/tokenizer.model"));
   sentencepiece::SentencePieceProcessor processor;
   ASSERT_TRUE(processor.Load(model).ok());
-  EXPECT_LE(processor.GetPieceSize(), 1000);
+  EXPECT_LE(processor.GetPieceSize(), 704);
   EXPECT_EQ(processor.unk_id(), 0);
   EXPECT_EQ(processor.bos_id(), 1);
   EXPECT_EQ(processor.eos_id(), 2);
@@ -101,7 +101,7 @@ TEST_F(WorldFiles, RoundTripTokenizer) {
     EXPECT_EQ(text, prompt);
     tokens += static_cast<double>(ids.size());
   }
-  EXPECT_LT(tokens / 500, 26);  // about a word a token
+  EXPECT_LT(tokens / 500, 20);  // every word a token; their mean is 16 words and 3 full stops
   // Bytes stand in for characters that were never seen; spaces stay.
   for (const std::string text : {"na\xc3\xafve \xe6\x97\xa5", "two  spaces "}) {
     std::vector<int> ids;
