@@ -3,6 +3,7 @@
 
 #include <sentencepiece_trainer.h>
 
+#include <cctype>
 #include <unordered_map>
 
 #include "libpref/base/error.h"
@@ -12,17 +13,39 @@
 namespace pref {
 namespace {
 
+// A space between a digit and the punctuation behind it. sentencepiece keeps letters apart from punctuation, but digits
+// only from letters; "3." would become a piece of its own, and a number another token at the end of a sentence.
+std::string set_numbers_apart(const std::string& sentence) {
+  std::string out;
+  for (size_t i = 0; i < sentence.size(); ++i) {
+    const auto is_ascii = [&](size_t at, auto test) {
+      const auto byte = static_cast<unsigned char>(sentence[at]);
+      return byte < 128 && test(byte);
+    };
+    if (i > 0 && is_ascii(i - 1, isdigit) && is_ascii(i, ispunct)) out += ' ';
+    out += sentence[i];
+  }
+  return out;
+}
+
 class ListIterator : public sentencepiece::SentenceIterator {
  public:
-  explicit ListIterator(const std::vector<std::string>& sentences) : sentences_(sentences) {}
+  explicit ListIterator(const std::vector<std::string>& sentences) : sentences_(sentences) { prepare(); }
   bool done() const override { return next_ == sentences_.size(); }
-  void Next() override { ++next_; }
-  const std::string& value() const override { return sentences_[next_]; }
+  void Next() override {
+    ++next_;
+    prepare();
+  }
+  const std::string& value() const override { return value_; }
   sentencepiece::util::Status status() const override { return {}; }
 
  private:
+  void prepare() {
+    if (!done()) value_ = set_numbers_apart(sentences_[next_]);
+  }
   const std::vector<std::string>& sentences_;
   size_t next_ = 0;
+  std::string value_;
 };
 
 void write_new(const std::string& path, std::string_view text) {

@@ -12,6 +12,7 @@ namespace pref {
 /// then pieces; no padding token; text is not normalised) and DIRECTORY/tokenizer_config.json (LlamaTokenizer, BOS added,
 /// EOS not), which transformers' AutoTokenizer loads. Returns the path of tokenizer.model.
 ///
+/// A number is the same piece wherever it stands: digits are kept apart from punctuation behind them.
 /// vocab_size in [320, 1000000] is a limit: a small language may need less (every word is a piece then). The result
 /// depends on the arguments alone. The directory is created; a tokenizer already in it is an error (cannot_create).
 /// Throws ErrorKind::option for no sentences, an empty one, one with a NUL byte, or a vocab_size that is out of range or

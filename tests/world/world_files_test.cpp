@@ -102,6 +102,9 @@ TEST_F(WorldFiles, RoundTripTokenizer) {
     tokens += static_cast<double>(ids.size());
   }
   EXPECT_LT(tokens / 500, 20);  // every word a token; their mean is 16 words and 3 full stops
+  std::vector<std::string> pieces;
+  ASSERT_TRUE(processor.Encode("The bank opens at 12.", &pieces).ok());
+  EXPECT_THAT(pieces, testing::ElementsAre("\u2581The", "\u2581bank", "\u2581opens", "\u2581at", "\u258112", "."));
   // Bytes stand in for characters that were never seen; spaces stay.
   for (const std::string text : {"na\xc3\xafve \xe6\x97\xa5", "two  spaces "}) {
     std::vector<int> ids;
