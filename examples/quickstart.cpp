@@ -33,8 +33,8 @@ using namespace pref;
 struct QuickstartOptions {
   WorldOptions world;
   int64_t vocab_size = 512, hidden_size = 160, layers = 4;
-  int64_t sft_rows = 20000, sft_batch = 64, pairs = 6400, dpo_batch = 32, held_out_pairs = 500, samples = 200;
-  double sft_learning_rate = 3e-3, dpo_learning_rate = 1e-3, beta = 0.1, temperature = 1;
+  int64_t sft_rows = 16000, sft_batch = 64, pairs = 5000, dpo_batch = 32, held_out_pairs = 500, samples = 200;
+  double sft_learning_rate = 3e-3, dpo_learning_rate = 2e-4, beta = 0.1, temperature = 1;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -249,7 +249,8 @@ int main(int argc, char** argv) try {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);  // activations stay in the heap: no page faults every step
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   QuickstartOptions options;
-  std::string folder = "runs/quickstart";
+  std::string folder = "runs/quickstart";  // or the next that is free
+  for (int n = 2; std::filesystem::exists(folder); ++n) folder = "runs/quickstart-" + std::to_string(n);
   std::vector<pref::Setting> settings;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];

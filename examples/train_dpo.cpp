@@ -17,7 +17,6 @@ int main(int argc, char** argv) try {
   pref::Model policy = pref::load_model(argv[1]);
   const auto train = pref::load_preferences({argv[2]}, policy.tokenizer(), {.max_length = 1024});
   const auto eval = pref::load_preferences({argv[3]}, policy.tokenizer(), {.max_length = 1024});
-  std::fprintf(stderr, "%s\n", train.report.summary().c_str());
 
   pref::DPOTrainer trainer(policy, {.beta = 0.1, .label_smoothing = 0.0},
                            {.output_dir = argv[4],

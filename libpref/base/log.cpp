@@ -6,6 +6,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 
@@ -78,6 +79,13 @@ void log_line(LogLevel level, std::string_view text) {
   // One line, whatever a file's contents brought into the text: no newline, no escape sequence for the terminal.
   const std::string line = option_detail::escaped_controls(text);
   logger().log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
+}
+
+void log_lines(LogLevel level, std::string_view text) {
+  for (size_t end; !text.empty(); text.remove_prefix(std::min(text.size(), end + 1))) {
+    end = std::min(text.find('\n'), text.size());
+    log_line(level, text.substr(0, end));
+  }
 }
 
 }  // namespace pref

@@ -14,6 +14,8 @@ void set_log_level(LogLevel level);
 bool log_enabled(LogLevel level);
 /// One line; a progress bar on the terminal is cleared first and redrawn after.
 void log_line(LogLevel level, std::string_view text);
+/// A text of several lines, one log line each.
+void log_lines(LogLevel level, std::string_view text);
 
 template <class... Parts>
 void log_parts(LogLevel level, const Parts&... parts) {

@@ -3,7 +3,6 @@
 #include <ostream>
 
 #include "libpref/base/json_text.h"
-#include "libpref/base/log.h"
 #include "libpref/base/yaml.h"
 #include "libpref/cli/commands.h"
 #include "libpref/data/load_preferences.h"
@@ -20,7 +19,6 @@ int logps(const LogpsArguments& arguments, std::ostream& out) {
   apply_settings(options, settings);
   Model model = load_model(arguments.model);
   const PreferenceData data = load_preferences({arguments.data}, model.tokenizer(), options);
-  log_info(data.report.summary());
 
   static constexpr std::array<const char*, 3> kBranch = {"chosen", "rejected", "reference_response"};
   const Objective any_objective(SFT{});

@@ -115,9 +115,8 @@ int run_training(const Run& run, const Objective& objective, const ReferenceOpti
           "eval_dataset_name has no effect with eval_strategy: no. Set eval_strategy: steps or epoch.");
 
   Model model = load_model(run.model_name_or_path);
-  log_info("memory plan:\n", plan_memory(model.config(), run.train).text());
+  log_lines(LogLevel::info, "memory plan:\n" + plan_memory(model.config(), run.train).text());
   const PreferenceData train = load_preferences(run.data.dataset_name, model.tokenizer(), run.data);
-  log_info(train.report.summary());
   std::map<std::string, PreferenceData> eval;
   if (!run.eval_dataset_name.empty())
     eval.emplace("", load_preferences(run.eval_dataset_name, model.tokenizer(), run.data));

@@ -278,7 +278,7 @@ PreferenceData load_preferences(const std::vector<std::string>& paths, const Tok
   Loader loader(tokenizer, options);
   for (const std::string& path : expand_dataset_names(posix_file_system(), paths)) loader.load_file(path);
   PreferenceData data = loader.finish();
-  log_info(data.report.summary());
+  log_lines(LogLevel::info, data.report.summary());
   return data;
 }
 
