@@ -32,9 +32,9 @@ using namespace pref;
 
 struct QuickstartOptions {
   WorldOptions world;
-  int64_t vocab_size = 512, hidden_size = 160, layers = 4;
-  int64_t sft_rows = 16000, sft_batch = 64, pairs = 5000, dpo_batch = 32, held_out_pairs = 500, samples = 200;
-  double sft_learning_rate = 3e-3, dpo_learning_rate = 2e-4, beta = 0.1, temperature = 1;
+  int64_t vocab_size = 704, hidden_size = 160, layers = 4;
+  int64_t sft_rows = 16000, sft_batch = 64, pairs = 6000, dpo_batch = 32, held_out_pairs = 500, samples = 200;
+  double sft_learning_rate = 3e-3, dpo_learning_rate = 3e-4, beta = 0.1, temperature = 1;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
