@@ -26,7 +26,8 @@ std::shared_ptr<const AttentionPlan> make_attention_plan(const std::vector<Segme
                                                          at::ScalarType dtype);
 
 /// qkv [T, (H + 2 K) d] f32 or f64, rotated; returns [T, H d]. Query head h reads key head h / (H/K).
-/// Differentiable by qkv. Rows run side by side on threads; results do not depend on the thread count.
+/// Differentiable by qkv. Rows run side by side on threads; a row's result depends on its batch mates and on the thread
+/// count only by the rounding of the matrix products.
 at::Tensor packed_attention(const at::Tensor& qkv, std::shared_ptr<const AttentionPlan> plan);
 
 }  // namespace pref::ops

@@ -38,6 +38,22 @@ at::Tensor reuse(at::Tensor& buffer, int64_t rows, int64_t columns) {
   return buffer.narrow(0, 0, rows * columns).view({rows, columns});
 }
 
+// Everything the walk relies on, before anything is computed or added to a gradient.
+void check_inputs(const at::Tensor& hidden, const Labels& labels, const at::Tensor& lm_head,
+                  const at::Tensor& d_hidden = {}) {
+  const int64_t vocab = lm_head.size(0), width = lm_head.size(1);
+  require(hidden.dim() == 2 && hidden.size(1) == width && hidden.scalar_type() == at::kFloat, ErrorKind::option, "head",
+          "hidden states [T, ", width, "] in f32 are required, got ", hidden.sizes(), " ", hidden.scalar_type(), ".");
+  if (d_hidden.defined())
+    require(d_hidden.sizes() == hidden.sizes() && d_hidden.scalar_type() == at::kFloat && d_hidden.is_contiguous(),
+            ErrorKind::option, "head", "d_hidden must be contiguous f32 of hidden's shape ", hidden.sizes(), ", got ",
+            d_hidden.sizes(), " ", d_hidden.scalar_type(), ".");
+  labels.check(hidden.size(0));
+  for (int64_t i = 0; i < labels.num_labels(); ++i)
+    require(labels.token[i] >= 0 && labels.token[i] < vocab, ErrorKind::data, "head", "token[", i, "] = ",
+            labels.token[i], " is outside [0, ", vocab, "). Was the tokenizer built for another model?");
+}
+
 SequenceStatistics empty_statistics(const Labels& labels) {
   const auto zeros = std::vector<double>(labels.num_sequences(), 0.0);
   return {zeros, zeros, zeros, zeros, zeros, zeros, zeros};
@@ -161,8 +177,8 @@ void PreferenceHead::add_gradient(const at::Tensor& logits, const Labels& labels
 
 SequenceStatistics PreferenceHead::statistics(const at::Tensor& hidden, const Labels& labels) {
   c10::NoGradGuard no_grad;
+  check_inputs(hidden, labels, lm_head_.value);
   const at::Tensor h = hidden.detach().contiguous();
-  labels.check(h.size(0));
   SequenceStatistics out = empty_statistics(labels);
   const int64_t chunk = std::min(budget_rows(), kStatisticsChunk);
   for (int64_t first = 0; first < labels.num_labels(); first += chunk) {
@@ -177,8 +193,8 @@ SequenceStatistics PreferenceHead::statistics(const at::Tensor& hidden, const La
 SequenceStatistics PreferenceHead::backward(const at::Tensor& hidden, const Labels& labels,
                                             const Coefficients& coefficients, const at::Tensor& d_hidden) {
   c10::NoGradGuard no_grad;
+  check_inputs(hidden, labels, lm_head_.value, d_hidden);
   const at::Tensor h = hidden.detach().contiguous();
-  labels.check(h.size(0));
   SequenceStatistics out = empty_statistics(labels);
   std::vector<double> d_sequence(labels.num_sequences(), 0.0);
   const int64_t budget = budget_rows();

@@ -46,7 +46,8 @@ class PreferenceHead {
   /// lm_head.value [V, D] f32.
   PreferenceHead(Weight lm_head, HeadOptions options);
 
-  /// Statistics alone: hidden [T, D] f32. No gradient.
+  /// Statistics alone: hidden [T, D] f32. No gradient. Throws ErrorKind::option as Labels::check and for another shape or
+  /// type of hidden, ErrorKind::data for a token outside [0, V).
   SequenceStatistics statistics(const at::Tensor& hidden, const Labels& labels);
 
   /// d loss / d logp of the sequences of rows [first_row, end_row); `statistics` holds them. Called once per group.
@@ -54,7 +55,8 @@ class PreferenceHead {
                                           std::span<double> d_logp)>;
 
   /// Statistics and gradient. Adds dL/dhidden to d_hidden [T, D] and dL/dlm_head to lm_head.gradient; either is left out
-  /// where undefined. Throws as Coefficients does; the gradients are then partial.
+  /// where undefined. Throws as statistics(), before anything is computed, and as Coefficients does; the gradients are
+  /// then partial.
   SequenceStatistics backward(const at::Tensor& hidden, const Labels& labels, const Coefficients& coefficients,
                               const at::Tensor& d_hidden);
 

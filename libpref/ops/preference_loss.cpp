@@ -57,6 +57,7 @@ PreferenceLoss preference_loss(const Tensor& hidden, const Tensor& lm_head, cons
               hidden.scalar_type() == at::kFloat,
           ErrorKind::option, "preference_loss", "hidden [T, D] and lm_head [V, D] in f32 are required, got ",
           hidden.sizes(), " ", hidden.scalar_type(), " and ", lm_head.sizes(), " ", lm_head.scalar_type(), ".");
+  labels.check(hidden.size(0));
   const bool record = at::GradMode::is_enabled();
   const bool wants_hidden = record && hidden.requires_grad(), wants_weight = record && lm_head.requires_grad();
   Tensor d_hidden, d_weight;
