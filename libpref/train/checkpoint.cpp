@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "libpref/base/error.h"
@@ -69,11 +70,13 @@ void save_training_state(FileSystem& files, const std::string& run_dir, const Tr
 TrainingState load_training_state(const Checkpoint& checkpoint, const std::map<std::string, std::string>& identity,
                                   Decoder& network, AdamW& optimizer) {
   const auto saved_identity = nlohmann::json::parse(checkpoint.state_text("identity"));
+  // Both ways: what only the checkpoint names, such as a term of the loss, differs too.
+  std::map<std::string, std::array<std::string, 2>> values;
+  for (const auto& [name, value] : saved_identity.items()) values[name] = {value.get<std::string>(), "nothing"};
+  for (const auto& [name, value] : identity) values.try_emplace(name, std::array<std::string, 2>{"nothing"}).first->second[1] = value;
   std::string differs;
-  for (const auto& [name, value] : identity) {
-    const std::string saved = saved_identity.value(name, std::string("(nothing)"));
-    if (saved != value) differs += "\n  " + name + ": the checkpoint has " + saved + ", this run " + value;
-  }
+  for (const auto& [name, value] : values)
+    if (value[0] != value[1]) differs += "\n  " + name + ": the checkpoint has " + value[0] + ", this run " + value[1];
   require(differs.empty(), ErrorKind::option, "resume", checkpoint.folder,
           " was written by a run that differs in what a resume must keep:", differs,
           "\nRestore these values, or start a new output_dir.");

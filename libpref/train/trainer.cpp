@@ -10,8 +10,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
-#include <type_traits>
+#include <utility>
 
 #include "libpref/base/error.h"
 #include "libpref/base/log.h"
@@ -212,6 +213,9 @@ std::map<std::string, std::string> PreferenceTrainer::identity(const Run& run) c
   // A run may be lengthened where the schedule does not depend on its end.
   if (options_.lr_scheduler_type == ScheduleKind::linear || options_.lr_scheduler_type == ScheduleKind::cosine)
     identity["updates"] = std::to_string(run.total_steps);
+  identity["objective"] = objective_.name();
+  for (const auto& [term, weight] : objective_.terms())
+    std::visit([&](const auto& t) { identity[std::string("loss_weights.") + t.name] = json_value(weight); }, term);
   for (const auto& option : objective_options(objective_)) identity[option.name] = option.value;
   static constexpr std::array<std::string_view, 12> kFixed = {
       "learning_rate", "lr_scheduler_type", "warmup_ratio", "warmup_steps", "per_device_train_batch_size",
@@ -229,10 +233,16 @@ void PreferenceTrainer::resume(Run& run) {
   if (from == "never") return;
   require(model_ != nullptr, ErrorKind::option, "train", "resume_from_checkpoint needs a model folder.");
   std::optional<Checkpoint> checkpoint;
-  if (from != "auto")
-    checkpoint = open_checkpoint(from);
-  else if (run.directory)
-    checkpoint = find_newest_checkpoint(posix_file_system(), run.directory->path());
+  if (run.directory) checkpoint = find_newest_checkpoint(posix_file_system(), run.directory->path());
+  bool own_metrics = true;  // the checkpoint's count of bytes is about this folder's metrics.jsonl
+  if (from != "auto") {
+    const std::optional<Checkpoint> newest = std::exchange(checkpoint, open_checkpoint(from));
+    require(!newest || newest->step <= checkpoint->step, ErrorKind::cannot_create, "resume", options_.output_dir,
+            " holds ", newest ? checkpoint_name(newest->step) : "", ", which is newer than ", from,
+            ". Name another output_dir, or continue the newest with resume_from_checkpoint: auto.");
+    own_metrics = run.directory && std::filesystem::canonical(from).parent_path() ==
+                                       std::filesystem::canonical(run.directory->path());
+  }
   if (!checkpoint) {
     log_info("resume_from_checkpoint: auto found no checkpoint in ", options_.output_dir, "; starting fresh");
     if (run.directory) run.directory->truncate_metrics(0);
@@ -241,7 +251,7 @@ void PreferenceTrainer::resume(Run& run) {
   run.state = load_training_state(*checkpoint, run.state.identity, model_->network(), optimizer_);
   step_ = run.state.step;
   run.last_saved = step_;
-  if (run.directory) run.directory->truncate_metrics(run.state.metrics_bytes);
+  if (run.directory) run.directory->truncate_metrics(own_metrics ? run.state.metrics_bytes : 0);
   log_info("resumed ", checkpoint->folder, " at update ", step_, " of ", run.total_steps);
 }
 

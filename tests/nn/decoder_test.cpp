@@ -175,6 +175,29 @@ TEST_P(DecoderFamilies, InvariantUnderPacking) {
         << name;
 }
 
+TEST_P(DecoderFamilies, InvariantUnderThreads) {
+  const DecoderConfig config = toy_config(GetParam());
+  Decoder network(config, kAll);
+  randomize_weights(network.parameters(), 9);
+  const auto rows = random_rows(12, 2, 3, config.vocab_size, 9);  // enough for a row per thread
+  std::vector<at::Tensor> logits;
+  std::vector<NamedTensors> gradients;
+  for (const int count : {1, 2, 3}) {
+    const ThreadCount threads(count);
+    network.parameters().zero_gradients();
+    logits.push_back(packed_logits(network, rows));
+    scalar_of(logits.back(), 9).backward();
+    gradients.push_back(named_gradients(network.parameters()));
+  }
+  for (const size_t other : {1, 2}) {
+    EXPECT_LE((logits[other] - logits[0]).abs().max().item<double>(), 2e-6 * logits[0].abs().max().item<double>());
+    for (const auto& [name, gradient] : gradients[0])
+      EXPECT_LE((gradient - gradients[other].at(name)).abs().max().item<double>(),
+                4e-6 * gradient.abs().max().item<double>() + 1e-6)
+          << name;
+  }
+}
+
 TEST_P(DecoderFamilies, GradientsOfTwoPassesAdd) {
   const DecoderConfig config = toy_config(GetParam());
   Decoder network(config, kAll);

@@ -1,16 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decoders small enough for exhaustive tests, one of every family with what is special to it, and rows of ids for them.
 #pragma once
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
+#include "libpref/base/log.h"
 #include "libpref/base/random.h"
 #include "libpref/data/load_preferences.h"
 #include "libpref/nn/model.h"
 
 namespace pref::testing {
+
+/// Toy models run on one thread, where waking others costs more than they do; tests of threads say so by ThreadCount.
+class ToyEnvironment : public ::testing::Environment {
+  void SetUp() override {
+    at::set_num_threads(1);
+    set_log_level(LogLevel::error);
+  }
+};
+inline const ::testing::Environment* const toy_environment = ::testing::AddGlobalTestEnvironment(new ToyEnvironment);
+
+class ThreadCount {
+ public:
+  explicit ThreadCount(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~ThreadCount() { at::set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
 
 inline const std::vector<std::string>& families() {
   static const std::vector<std::string> names = {"llama", "mistral", "qwen2", "qwen3"};
