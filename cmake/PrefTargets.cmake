@@ -56,20 +56,38 @@ function(pref_test name)
   add_executable(test_${name} ${sources})
   pref_flags(test_${name})
   target_compile_definitions(test_${name} PRIVATE PREF_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_compile_options(test_${name} PRIVATE $<$<CONFIG:Release>:-O1>)  # compile time; what is tested has its own flags
   target_link_libraries(test_${name} PRIVATE ${ARGN} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
 endfunction()
 
-# A library or program that sees torch: the wheel's run path, the precompiled header. fmt is torch's own there.
+# One precompiled header for several targets of equal flags and definitions: the first makes it, the others read it.
+function(pref_precompiled target header group)
+  if(NOT PREF_PCH)
+    return()
+  endif()
+  set_target_properties(${target} PROPERTIES DEFINE_SYMBOL "")
+  get_property(first GLOBAL PROPERTY pref_pch_${group})
+  if(first)
+    target_precompile_headers(${target} REUSE_FROM ${first})
+  else()
+    target_precompile_headers(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/${header}")
+    set_property(GLOBAL PROPERTY pref_pch_${group} ${target})
+  endif()
+endfunction()
+
+# A library or program that sees torch, with the wheel's run path. at::parallel_for is a template that runs serially
+# in sources compiled without OpenMP; the run time is the one that torch brings (same soname).
 function(pref_torch_facing target)
   pref_flags(${target})
+  target_compile_options(${target} PRIVATE -fopenmp)
   target_link_libraries(${target} PUBLIC pref::torch)
   set_target_properties(${target} PROPERTIES
     BUILD_RPATH "${CMAKE_BINARY_DIR}/lib;${PREF_TORCH_DIR}/lib"
     INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN;${PREF_TORCH_DIR}/lib")
-  if(PREF_PCH AND "PCH" IN_LIST ARGN)
-    target_precompile_headers(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/pref_torch_pch.h")
+  if("PCH" IN_LIST ARGN)
+    pref_precompiled(${target} pref_torch_pch.h torch)
   endif()
 endfunction()
 
@@ -78,5 +96,6 @@ function(pref_torch_test name)
   pref_test(${name} ${ARGN})
   if(TARGET test_${name})
     pref_torch_facing(test_${name})
+    pref_precompiled(test_${name} pref_torch_test_pch.h torch_test)
   endif()
 endfunction()

@@ -43,5 +43,5 @@ if(NOT TARGET pref::torch)
     INTERFACE_INCLUDE_DIRECTORIES "${PREF_TORCH_DIR}/include;${PREF_TORCH_DIR}/include/torch/csrc/api/include"
     INTERFACE_COMPILE_DEFINITIONS "_GLIBCXX_USE_CXX11_ABI=1"
     INTERFACE_COMPILE_FEATURES cxx_std_20)
-  target_link_libraries(pref::torch INTERFACE pref::torch_cpu pref::c10)
+  target_link_libraries(pref::torch INTERFACE pref::torch_cpu pref::c10 "${PREF_TORCH_DIR}/lib/libgomp.so.1")
 endif()

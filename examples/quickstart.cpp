@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From nothing to a preference-tuned model in about three minutes on two cores, without a download:
-//   a small world of questions with a known true reward -> a tokenizer and a llama trained on mixed-quality answers (SFT)
+//   a small world of questions with a known true reward -> a tokenizer and a llama trained on
+//     mixed-quality answers (SFT)
 //   -> DPO on noisy preferences -> how much better it became, measured by sampling it.
 //
-//   build/release/bin/quickstart [OUTPUT_FOLDER] [key=value ...]       e.g. quickstart runs/noisy label_noise=0.2
+//   build/release/bin/quickstart [OUTPUT_FOLDER] [key=value ...]       e.g. quickstart runs/noisy
+//     label_noise=0.2
 //
 // The last lines tell how to load the result elsewhere and how to train a model folder of your own.
 #include <libpref/pref.h>
@@ -23,8 +25,7 @@
 #include "libpref/base/option_help.h"
 #include "libpref/base/terminal.h"
 #include "libpref/base/yaml.h"
-#include "libpref/train/report.h"
-#include "libpref/train/run_metrics.h"
+#include "libpref/train/run_report.h"
 
 namespace {
 
@@ -33,8 +34,9 @@ using namespace pref;
 struct QuickstartOptions {
   WorldOptions world;
   int64_t vocab_size = 704, hidden_size = 160, layers = 4;
-  int64_t sft_rows = 16000, sft_batch = 64, pairs = 6000, dpo_batch = 32, held_out_pairs = 500, samples = 200;
-  double sft_learning_rate = 3e-3, dpo_learning_rate = 3e-4, beta = 0.1, temperature = 1;
+  int64_t sft_rows = 24000, sft_batch = 32, pairs = 8000, dpo_batch = 16, held_out_pairs = 500,
+          samples = 200;
+  double sft_learning_rate = 3e-3, dpo_learning_rate = 1e-4, beta = 0.3, temperature = 1;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -46,7 +48,8 @@ struct QuickstartOptions {
     visit("sft_batch", self.sft_batch, at_least(1), "answers per update");
     visit("pairs", self.pairs, at_least(1), "preference pairs for DPO, one pass");
     visit("dpo_batch", self.dpo_batch, at_least(1), "pairs per update");
-    visit("held_out_pairs", self.held_out_pairs, at_least(1), "pairs of unseen prompts for the accuracy");
+    visit("held_out_pairs", self.held_out_pairs, at_least(1),
+          "pairs of unseen prompts for the accuracy");
     visit("samples", self.samples, at_least(1), "unseen prompts answered before and after");
     visit("sft_learning_rate", self.sft_learning_rate, above(0), "peak learning rate of SFT");
     visit("dpo_learning_rate", self.dpo_learning_rate, above(0), "peak learning rate of DPO");
@@ -62,7 +65,8 @@ struct Answers {
   double reward = 0, length = 0;   // means; length in tokens
 };
 
-Answers answer(Model& model, const World& world, const std::vector<std::string>& prompts, double temperature) {
+Answers answer(Model& model, const World& world, const std::vector<std::string>& prompts,
+               double temperature) {
   const Tokenizer& tokenizer = model.tokenizer();
   std::vector<std::vector<int32_t>> ids;
   for (const auto& prompt : prompts) {
@@ -70,7 +74,8 @@ Answers answer(Model& model, const World& world, const std::vector<std::string>&
     ids.back().insert(ids.back().begin(), *tokenizer.special().bos);
   }
   const int32_t eos = *tokenizer.special().eos;
-  const auto replies = sample_replies(model.network(), ids, eos, {.max_new_tokens = 40, .temperature = temperature});
+  const auto replies =
+      sample_replies(model.network(), ids, eos, {.max_new_tokens = 40, .temperature = temperature});
   Answers out;
   for (size_t i = 0; i < replies.size(); ++i) {
     std::vector<int32_t> text = replies[i].ids;
@@ -78,14 +83,17 @@ Answers answer(Model& model, const World& world, const std::vector<std::string>&
     out.texts.push_back(tokenizer.decode(text));
     while (out.texts.back().starts_with(' ')) out.texts.back().erase(0, 1);
     out.rows.push_back({.id = std::to_string(i), .prompt = ids[i], .branches = {replies[i].ids}});
-    out.reward += world.true_reward(prompts[i], out.texts.back()) / static_cast<double>(prompts.size());
+    out.reward +=
+        world.true_reward(prompts[i], out.texts.back()) / static_cast<double>(prompts.size());
     out.length += static_cast<double>(replies[i].ids.size()) / static_cast<double>(prompts.size());
   }
   return out;
 }
 
-// Share of pairs whose better reply, by the true reward, has the larger implicit reward; ties count one half.
-double held_out_accuracy(PreferenceTrainer& trainer, const PreferenceData& pairs, const ReferenceLogps& reference) {
+// Share of pairs whose better reply, by the true reward, has the larger implicit reward; ties count
+// one half.
+double held_out_accuracy(PreferenceTrainer& trainer, const PreferenceData& pairs,
+                         const ReferenceLogps& reference) {
   const ReferenceLogps now = trainer.reference_logps(pairs.rows);
   double sum = 0;
   for (size_t i = 0; i < pairs.rows.size(); ++i) {
@@ -134,12 +142,16 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   write_pairs_jsonl(path("train.jsonl"), train_pairs);
   write_pairs_jsonl(path("held_out.jsonl"), true_order(held_pairs));
   write_demonstrations_jsonl(path("sft.jsonl"), demonstrations);
-  const double bayes = bayes_accuracy(held_pairs), blind = blind_scorer_accuracy(train_pairs, held_pairs);
+  const double bayes = bayes_accuracy(held_pairs),
+               blind = blind_scorer_accuracy(train_pairs, held_pairs);
   const double by_length = length_scorer_accuracy(train_pairs, held_pairs);
-  std::printf("\nA pair of the world:\n  prompt    %s\n  chosen    %s\n  rejected  %s\n", train_pairs[0].prompt.c_str(),
-              train_pairs[0].chosen.c_str(), train_pairs[0].rejected.c_str());
-  std::printf("Its labels: the best possible scorer agrees with %s of them, one that never sees the prompt with %s, length alone with %s.\n\n",
-              shown(bayes).c_str(), shown(blind).c_str(), shown(by_length).c_str());
+  std::printf("\nA pair of the world:\n  prompt    %s\n  chosen    %s\n  rejected  %s\n",
+              train_pairs[0].prompt.c_str(), train_pairs[0].chosen.c_str(),
+              train_pairs[0].rejected.c_str());
+  std::printf(
+      "Its labels: the best possible scorer agrees with %s of them, one that never sees the prompt "
+      "with %s, length alone with %s.\n\n",
+      shown(bayes).c_str(), shown(blind).c_str(), shown(by_length).c_str());
   std::fflush(stdout);
 
   // A tokenizer and a random llama.
@@ -153,7 +165,8 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   Model model(model_config(options, tokenizer->vocab_size()), tokenizer, {}, path("tokenizer"));
   initialize_weights(model, 1);
 
-  // Supervised fine-tuning: the model learns the language and the habits, good and bad, of the answers.
+  // Supervised fine-tuning: the model learns the language and the habits, good and bad, of the
+  // answers.
   const auto sft_data = load_preferences({path("sft.jsonl")}, *tokenizer);
   SFTTrainer sft(model, {.output_dir = path("sft"),
                          .learning_rate = options.sft_learning_rate,
@@ -167,7 +180,8 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   sft.fit(sft_data);
 
   std::vector<std::string> prompts;
-  for (const auto& prompt : world.prompts(WorldSplit::held_out, options.samples)) prompts.push_back(prompt);
+  for (const auto& prompt : world.prompts(WorldSplit::held_out, options.samples))
+    prompts.push_back(prompt);
   const Answers before = answer(model, world, prompts, options.temperature);
 
   // DPO: preferences alone, no reward is shown to the model.
@@ -192,54 +206,71 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   const double accuracy_after = held_out_accuracy(dpo, held_out, reference);
   const Answers after = answer(model, world, prompts, options.temperature);
 
-  // KL(tuned || start) per reply, from the tuned model's own samples: mean of log p_tuned - log p_start.
+  // KL(tuned || start) per reply, from the tuned model's own samples: mean of log p_tuned - log
+  // p_start.
   Model start_model = load_model(path("sft/model"));
   SFTTrainer start_scorer(start_model, {.save_strategy = Interval::no});
-  const auto tuned_logps = dpo.reference_logps(after.rows).values(), start_logps = start_scorer.reference_logps(after.rows).values();
+  const auto tuned_logps = dpo.reference_logps(after.rows).values(),
+             start_logps = start_scorer.reference_logps(after.rows).values();
   double kl = 0;
-  for (size_t i = 0; i < tuned_logps.size(); ++i) kl += (tuned_logps[i] - start_logps[i]) / static_cast<double>(tuned_logps.size());
+  for (size_t i = 0; i < tuned_logps.size(); ++i)
+    kl += (tuned_logps[i] - start_logps[i]) / static_cast<double>(tuned_logps.size());
 
   // What came of it: table, curves, samples; the same as a page.
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const std::vector<std::pair<std::string, std::pair<std::string, std::string>>> table = {
       {"held-out pair accuracy", {shown(accuracy_before), shown(accuracy_after)}},
       {"true reward of a sampled reply", {shown(before.reward), shown(after.reward)}},
       {"KL to the start, nats per reply", {shown(0), shown(kl)}},
       {"length of a reply, tokens", {shown(before.length, 1), shown(after.length, 1)}}};
-  const RunMetrics metrics = read_run_metrics(path("dpo/metrics.jsonl")), sft_metrics = read_run_metrics(path("sft/metrics.jsonl"));
+  const RunMetrics metrics = read_run_metrics(path("dpo/metrics.jsonl")),
+                   sft_metrics = read_run_metrics(path("sft/metrics.jsonl"));
   ReportData report;
   report.title = "libpref quickstart";
-  report.subtitle = "DPO on a small world with a known true reward; every figure is of unseen prompts.";
-  for (const auto& [name, values] : table) report.summary.push_back({name, values.first + " before, " + values.second + " after"});
-  report.summary.insert(report.summary.end(), {{"best possible agreement with the labels", shown(bayes)},
-                                               {"agreement of a scorer blind to the prompt", shown(blind)},
-                                               {"agreement of length alone", shown(by_length)},
-                                               {"seconds", shown(seconds, 0)}});
-  report.charts = {
-      {"DPO loss", "loss (nats)", {{"train", metrics.series("train", "loss")}, {"held out", metrics.series("eval", "eval_loss")}}},
-      {"Pair accuracy", "share", {{"train", metrics.series("train", "rewards/accuracies")}, {"held out", metrics.series("eval", "eval_rewards/accuracies")}}},
-      {"Reward margin", "chosen - rejected (nats)", {{"train", metrics.series("train", "rewards/margins")}, {"held out", metrics.series("eval", "eval_rewards/margins")}}},
-      {"Log-probs of the replies", "nats", {{"chosen", metrics.series("train", "logps/chosen")}, {"rejected", metrics.series("train", "logps/rejected")}}},
-      {"SFT loss", "nats per token", {{"train", sft_metrics.series("train", "loss")}}}};
+  report.subtitle =
+      "DPO on a small world with a known true reward; every figure is of unseen prompts.";
+  for (const auto& [name, values] : table)
+    report.summary.push_back({name, values.first + " before, " + values.second + " after"});
+  report.summary.insert(report.summary.end(),
+                        {{"best possible agreement with the labels", shown(bayes)},
+                         {"agreement of a scorer blind to the prompt", shown(blind)},
+                         {"agreement of length alone", shown(by_length)},
+                         {"seconds", shown(seconds, 0)}});
+  report.charts = run_charts(metrics);
+  report.charts.push_back(
+      {"SFT loss", "nats per token", {{"train", sft_metrics.series("train", "loss")}}});
   for (size_t i = 0; i < prompts.size() && report.samples.size() < 3; ++i)
     if (before.texts[i] != after.texts[i])
-      report.samples.push_back({prompts[i], before.texts[i], after.texts[i],
-                                "true reward " + shown(world.true_reward(prompts[i], before.texts[i])),
-                                "true reward " + shown(world.true_reward(prompts[i], after.texts[i]))});
-  report.options = {{"quickstart", describe_options(options)}, {"DPO", describe_options(dpo.options())}};
+      report.samples.push_back(
+          {prompts[i], before.texts[i], after.texts[i],
+           "true reward " + shown(world.true_reward(prompts[i], before.texts[i])),
+           "true reward " + shown(world.true_reward(prompts[i], after.texts[i]))});
+  report.options = {{"quickstart", describe_options(options)},
+                    {"DPO", describe_options(dpo.options())}};
   write_report_html(path("report.html"), report);
 
-  std::printf("\n%s\n", terminal_plot({{"accuracy, training pairs", metrics.series("train", "rewards/accuracies")},
-                                       {"accuracy, held out", metrics.series("eval", "eval_rewards/accuracies")}}, 78, 10).c_str());
+  std::printf(
+      "\n%s\n",
+      terminal_plot({{"accuracy, training pairs", metrics.series("train", "rewards/accuracies")},
+                     {"accuracy, held out", metrics.series("eval", "eval_rewards/accuracies")}},
+                    78, 10)
+          .c_str());
   std::printf("%-36s %10s %10s\n", "on unseen prompts", "before", "after");
   for (const auto& [name, values] : table)
     std::printf("%-36s %10s %10s\n", name.c_str(), values.first.c_str(), values.second.c_str());
   for (const auto& sample : report.samples)
-    std::printf("\n  prompt  %s\n  before  %s  (%s)\n  after   %s  (%s)\n", sample.prompt.c_str(), sample.before.c_str(),
-                sample.before_note.c_str(), sample.after.c_str(), sample.after_note.c_str());
+    std::printf("\n  prompt  %s\n  before  %s  (%s)\n  after   %s  (%s)\n", sample.prompt.c_str(),
+                sample.before.c_str(), sample.before_note.c_str(), sample.after.c_str(),
+                sample.after_note.c_str());
   std::printf("\n%.0f seconds. The page: %s/report.html\n", seconds, folder.c_str());
-  std::printf("Load it in transformers:   python -c \"import transformers as t; m = t.AutoModelForCausalLM.from_pretrained('%s/dpo/model'); print(m)\"\n", folder.c_str());
-  std::printf("Train a folder of yours:   build/release/bin/pref train examples/configs/dpo.yaml model_name_or_path=MY_LLAMA dataset_name=MY_PAIRS.jsonl output_dir=runs/mine\n");
+  std::printf(
+      "Load it in transformers:   python -c \"import transformers as t; m = "
+      "t.AutoModelForCausalLM.from_pretrained('%s/dpo/model'); print(m)\"\n",
+      folder.c_str());
+  std::printf(
+      "Train a folder of yours:   build/release/bin/pref train examples/configs/dpo.yaml "
+      "model_name_or_path=MY_LLAMA dataset_name=MY_PAIRS.jsonl output_dir=runs/mine\n");
   return 0;
 }
 
@@ -250,12 +281,14 @@ int main(int argc, char** argv) try {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   QuickstartOptions options;
   std::string folder = "runs/quickstart";  // or the next that is free
-  for (int n = 2; std::filesystem::exists(folder); ++n) folder = "runs/quickstart-" + std::to_string(n);
+  for (int n = 2; std::filesystem::exists(folder); ++n)
+    folder = "runs/quickstart-" + std::to_string(n);
   std::vector<pref::Setting> settings;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--help" || word == "-h") {
-      std::printf("usage: quickstart [OUTPUT_FOLDER] [key=value ...]\n\n%s", pref::render_option_help(pref::describe_options(options)).c_str());
+      std::printf("usage: quickstart [OUTPUT_FOLDER] [key=value ...]\n\n%s",
+                  pref::render_option_help(pref::describe_options(options)).c_str());
       return 0;
     }
     if (word.find('=') == std::string::npos)

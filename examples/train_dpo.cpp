@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// DPO as a run: shuffled epochs, a schedule, evaluation, checkpoints that resume bit for bit, metrics under TRL's names.
+// DPO as a run: shuffled epochs, a schedule, evaluation, checkpoints that resume bit for bit,
+// metrics under TRL's names.
 //
 //   build/release/bin/train_dpo MODEL_FOLDER TRAIN.jsonl EVAL.jsonl RUN_DIRECTORY
 //
-// A second call with the same arguments continues where the first was stopped. The run directory holds metrics.jsonl,
+// A second call with the same arguments continues where the first was stopped. The run directory
+// holds metrics.jsonl,
 // run.json, checkpoint-N/ and, at the end, model/. `pref train` does the same from a YAML file.
 #include <libpref/pref.h>
 
@@ -32,7 +34,8 @@ int main(int argc, char** argv) try {
                             .save_total_limit = 2,
                             .resume_from_checkpoint = "auto"});
   trainer.fit(train, {{"", eval}});
-  std::printf("%lld updates; the model is in %s/model\n", static_cast<long long>(trainer.steps_done()), argv[4]);
+  std::printf("%lld updates; the model is in %s/model\n",
+              static_cast<long long>(trainer.steps_done()), argv[4]);
 } catch (const pref::Error& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return error.exit_code();

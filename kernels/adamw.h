@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW with decoupled weight decay (arXiv:1711.05101) on flat fp32 buffers, one pass, gradient clip factor included.
+// AdamW with decoupled weight decay (arXiv:1711.05101) on flat fp32 buffers, one pass, gradient
+// clip factor included.
 //   g' = clip g;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2
 //   w = w - lr weight_decay w - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
 #pragma once
@@ -9,13 +10,14 @@ namespace pref::kernels {
 
 struct AdamWStep {
   double learning_rate, beta1, beta2, eps, weight_decay;
-  int64_t step;              ///< t, from 1
-  double gradient_scale = 1; ///< the clip factor
+  int64_t step;               ///< t, from 1
+  double gradient_scale = 1;  ///< the clip factor
 };
 
-/// weight, exp_avg, exp_avg_sq [N] f32 updated; gradient [N] f32 read. Elementwise: callers split ranges freely.
-void adamw_update(float* weight, const float* gradient, float* exp_avg, float* exp_avg_sq, int64_t count,
-                  const AdamWStep& step);
+/// weight, exp_avg, exp_avg_sq [N] f32 updated; gradient [N] f32 read. Elementwise: callers split
+/// ranges freely.
+void adamw_update(float* weight, const float* gradient, float* exp_avg, float* exp_avg_sq,
+                  int64_t count, const AdamWStep& step);
 
 /// Sum of squares in double, fixed order for a given count (blocks of 4096, combined in order).
 double sum_of_squares(const float* x, int64_t count);

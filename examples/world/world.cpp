@@ -24,8 +24,8 @@ using world::Question;
 
 Question read_question(std::string_view prompt) {
   auto question = world::parse_prompt(prompt);
-  require(question.has_value(), ErrorKind::data, "world", "a prompt of the world is required, \"", prompt,
-          "\" came. Make prompts with World::prompt.");
+  require(question.has_value(), ErrorKind::data, "world", "a prompt of the world is required, \"",
+          prompt, "\" came. Make prompts with World::prompt.");
   return *std::move(question);
 }
 
@@ -44,13 +44,14 @@ struct Verdict {
 
 Verdict weigh(const Question& question, const Claim& claim) {
   if (!claim.bare)
-    return {question.is_about(claim),
-            std::find(question.truths.begin(), question.truths.end(), claim) != question.truths.end()};
+    return {question.is_about(claim), std::find(question.truths.begin(), question.truths.end(),
+                                                claim) != question.truths.end()};
   // A bare word is meant as the answer if it is of the kind, and has the unit, that was asked for.
   const int right = question.open_part(question.answer);
-  const bool about = world::kind_of(claim.value) == world::kind_of(right) &&
-                     (claim.relation == world::Relation::none || claim.relation == question.asked.relation) &&
-                     (claim.object == -1 || claim.object == question.answer.object);
+  const bool about =
+      world::kind_of(claim.value) == world::kind_of(right) &&
+      (claim.relation == world::Relation::none || claim.relation == question.asked.relation) &&
+      (claim.object == -1 || claim.object == question.answer.object);
   return {about, !about || claim.value == right};
 }
 
@@ -69,7 +70,8 @@ ReplyQuality judge_reply(const Question& question, std::string_view reply) {
   }
   ReplyQuality quality;
   quality.answer = about > 0 ? (all_founded ? 1 : -1) : claims > 0 ? -1.5 : -2;
-  const bool fits = question.form == Form::any || (question.form == Form::friendly && friendly > 0) ||
+  const bool fits = question.form == Form::any ||
+                    (question.form == Form::friendly && friendly > 0) ||
                     (question.form == Form::brief && claims > 0 && bare) ||
                     (question.form == Form::sentence && claims > 0 && !bare);
   if (!fits) quality.form = -0.8;
@@ -97,7 +99,8 @@ WorldSplit World::split(std::string_view prompt) const {
   const std::string digest = fast_digest(prompt.data(), prompt.size());
   uint64_t value = 0;
   std::from_chars(digest.data(), digest.data() + 12, value, 16);  // 48 bits
-  return static_cast<double>(value) < options_.held_out * 0x1p48 ? WorldSplit::held_out : WorldSplit::train;
+  return static_cast<double>(value) < options_.held_out * 0x1p48 ? WorldSplit::held_out
+                                                                 : WorldSplit::train;
 }
 
 WorldReply World::sample_reply(std::string_view prompt, RandomStream& random) const {
@@ -114,7 +117,8 @@ double World::true_reward(std::string_view prompt, std::string_view reply) const
 
 std::string World::best_reply(std::string_view prompt) const {
   const Question question = read_question(prompt);
-  const std::string_view opening = question.form == Form::friendly ? world::friendly_openings()[0] : "";
+  const std::string_view opening =
+      question.form == Form::friendly ? world::friendly_openings()[0] : "";
   return world::render_reply(question.answer, question, question.form == Form::brief, opening, "");
 }
 
@@ -139,8 +143,8 @@ WorldPair World::pair(std::string_view prompt, RandomStream& random) const {
 
 std::vector<std::string> World::prompts(WorldSplit split, int64_t count) const {
   require(count >= 0, ErrorKind::option, "world", "count >= 0 is required, ", count, " came.");
-  require(split == WorldSplit::train || options_.held_out > 0 || count == 0, ErrorKind::option, "world",
-          "held_out > 0 is required for prompts of the held-out split, 0 came.");
+  require(split == WorldSplit::train || options_.held_out > 0 || count == 0, ErrorKind::option,
+          "world", "held_out > 0 is required for prompts of the held-out split, 0 came.");
   std::vector<std::string> out;
   out.reserve(static_cast<size_t>(count));
   std::unordered_set<std::string> seen;
@@ -152,8 +156,9 @@ std::vector<std::string> World::prompts(WorldSplit split, int64_t count) const {
       out.push_back(std::move(text));
       repeats = 0;
     } else {
-      require(++repeats < kMostRepeats, ErrorKind::option, "world", count, " different prompts of this split are too many; ",
-              out.size(), " were found. Ask for fewer.");
+      require(++repeats < kMostRepeats, ErrorKind::option, "world", count,
+              " different prompts of this split are too many; ", out.size(),
+              " were found. Ask for fewer.");
     }
   }
   return out;
@@ -163,15 +168,18 @@ std::vector<WorldPair> World::pairs(WorldSplit split, int64_t count) const {
   std::vector<WorldPair> out;
   for (const std::string& prompt : prompts(split, count)) {
     RandomStream random(static_cast<uint64_t>(options_.seed),
-                        split == WorldSplit::train ? "world pair" : "world held-out pair", out.size());
+                        split == WorldSplit::train ? "world pair" : "world held-out pair",
+                        out.size());
     out.push_back(pair(prompt, random));
   }
   return out;
 }
 
-std::vector<WorldDemonstration> World::demonstrations(WorldSplit split, int64_t count, uint64_t round) const {
-  const std::string purpose = (split == WorldSplit::train ? "world demonstration " : "world held-out demonstration ") +
-                              std::to_string(round);
+std::vector<WorldDemonstration> World::demonstrations(WorldSplit split, int64_t count,
+                                                      uint64_t round) const {
+  const std::string purpose =
+      (split == WorldSplit::train ? "world demonstration " : "world held-out demonstration ") +
+      std::to_string(round);
   std::vector<WorldDemonstration> out;
   for (const std::string& prompt : prompts(split, count)) {
     RandomStream random(static_cast<uint64_t>(options_.seed), purpose, out.size());
@@ -212,7 +220,8 @@ void write_pairs_jsonl(const std::string& path, const std::vector<WorldPair>& pa
   write_new(path, text);
 }
 
-void write_demonstrations_jsonl(const std::string& path, const std::vector<WorldDemonstration>& rows) {
+void write_demonstrations_jsonl(const std::string& path,
+                                const std::vector<WorldDemonstration>& rows) {
   std::string text;
   for (const WorldDemonstration& row : rows)
     text += JsonObject().add("prompt", row.prompt).add("completion", row.completion).str() + '\n';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What keeps a scorer near 0.5 that sees only replies: a prompt asks for any of its truths with equal probability, and a
-// reply states any of them with equal probability. What keeps a model near 0.5 that was only fine-tuned on such replies:
-// it learns to copy facts faithfully, but which fact to state is a free choice until preferences settle it.
+// What keeps a scorer near 0.5 that sees only replies: a prompt asks for any of its truths with
+// equal probability, so every fact is as often the answer as not. Replies answer the question about
+// half of the time and else state any truth: a model fine-tuned on them learns to copy facts and to
+// read the question, and whether to listen stays a free choice until preferences settle it.
 #include "examples/world/world_generate.h"
 
 #include <algorithm>
@@ -18,9 +19,11 @@ T pick(std::span<const T> from, RandomStream& random) {
 std::vector<int> draw_words(Kind kind, size_t n, RandomStream& random, int low = 1, int high = 20) {
   std::vector<int> drawn;
   while (drawn.size() < n) {
-    const int word = kind == Kind::number
-                         ? number_word(low + static_cast<int>(random.below(static_cast<uint64_t>(high - low + 1))))
-                         : pick(words_of(kind), random);
+    const int word =
+        kind == Kind::number
+            ? number_word(low +
+                          static_cast<int>(random.below(static_cast<uint64_t>(high - low + 1))))
+            : pick(words_of(kind), random);
     if (std::find(drawn.begin(), drawn.end(), word) == drawn.end()) drawn.push_back(word);
   }
   return drawn;
@@ -74,7 +77,8 @@ Draft draw_properties(Kind kind, std::span<const Property> all, size_t subjects,
   const auto names = draw_words(kind, subjects, random);
   std::vector<std::vector<Claim>> claims(subjects);
   for (const Property& property : properties) {
-    const auto values = draw_words(value_kind(property.relation), subjects, random, property.low, property.high);
+    const auto values =
+        draw_words(value_kind(property.relation), subjects, random, property.low, property.high);
     for (size_t i = 0; i < subjects; ++i)
       claims[i].push_back({.relation = property.relation, .subject = names[i], .value = values[i]});
   }
@@ -85,7 +89,8 @@ Draft draw_properties(Kind kind, std::span<const Property> all, size_t subjects,
 }
 
 Draft draw_items(RandomStream& random) {
-  constexpr Property kProperties[] = {{Relation::colour}, {Relation::place}, {Relation::price, 2, 20}};
+  constexpr Property kProperties[] = {
+      {Relation::colour}, {Relation::place}, {Relation::price, 2, 20}};
   const double shape = random.uniform();
   if (shape < 0.70) return draw_properties(Kind::item, kProperties, 1, 2, random);
   if (shape < 0.84) return draw_properties(Kind::item, kProperties, 1, 3, random);
@@ -120,14 +125,16 @@ Draft draw_amounts(RandomStream& random) {
   const int food = pick(words_of(Kind::food), random);
   std::vector<Claim> claims;
   for (size_t i = 0; i < 2; ++i)
-    claims.push_back({.relation = Relation::has, .subject = persons[i], .value = numbers[i], .object = food});
+    claims.push_back(
+        {.relation = Relation::has, .subject = persons[i], .value = numbers[i], .object = food});
   return list_facts(std::move(claims));
 }
 
 Draft draw_order(RandomStream& random) {
   Draft draft;
   draft.choices = draw_words(Kind::item, 2, random);
-  const int first = std::min(draft.choices[0], draft.choices[1]), last = std::max(draft.choices[0], draft.choices[1]);
+  const int first = std::min(draft.choices[0], draft.choices[1]),
+            last = std::max(draft.choices[0], draft.choices[1]);
   const auto position = words_of(Kind::position);
   draft.truths = {{.relation = Relation::order, .subject = first, .value = position[0]},
                   {.relation = Relation::order, .subject = last, .value = position[1]}};
@@ -144,9 +151,10 @@ Draft draw_list(RandomStream& random) {
     shuffled.push_back(list[static_cast<size_t>(i)]);
   Draft draft{list_text(shuffled), {}, {}};
   for (const int colour : colours)
-    draft.truths.push_back({.relation = Relation::count,
-                            .subject = colour,
-                            .value = number_word(static_cast<int>(std::count(list.begin(), list.end(), colour)))});
+    draft.truths.push_back(
+        {.relation = Relation::count,
+         .subject = colour,
+         .value = number_word(static_cast<int>(std::count(list.begin(), list.end(), colour)))});
   return draft;
 }
 
@@ -157,14 +165,18 @@ Claim ask(const Draft& draft, RandomStream& random) {
   const auto rivals = std::count_if(draft.truths.begin(), draft.truths.end(),
                                     [&](const Claim& truth) { return truth.relation == relation; });
   const bool may_ask_subject =
-      rivals > 1 && (relation == Relation::colour || relation == Relation::place || relation == Relation::likes);
+      rivals > 1 &&
+      (relation == Relation::colour || relation == Relation::place || relation == Relation::likes);
   const bool must_ask_subject = relation == Relation::compare || relation == Relation::order;
-  if (must_ask_subject || (may_ask_subject && random.bernoulli(0.35))) asked.subject = -1;
-  else asked.value = -1;
+  if (must_ask_subject || (may_ask_subject && random.bernoulli(0.35)))
+    asked.subject = -1;
+  else
+    asked.value = -1;
   return asked;
 }
 
-// The answer with another value (or subject): mostly one that the prompt mentions, else any of its kind.
+// The answer with another value (or subject): mostly one that the prompt mentions, else any of its
+// kind.
 Claim wrong_claim(const Question& question, RandomStream& random) {
   const int right = question.open_part(question.answer);
   const Kind kind = kind_of(right);
@@ -173,7 +185,8 @@ Claim wrong_claim(const Question& question, RandomStream& random) {
     for (const int word : {truth.subject, truth.value})
       if (word != -1 && word != right && kind_of(word) == kind) mentioned.push_back(word);
   int wrong = right;
-  if (!mentioned.empty() && random.bernoulli(0.85)) wrong = pick(std::span<const int>(mentioned), random);
+  if (!mentioned.empty() && random.bernoulli(0.85))
+    wrong = pick(std::span<const int>(mentioned), random);
   while (wrong == right) wrong = draw_words(kind, 1, random)[0];
   Claim claim = question.answer;
   (question.asks_subject() ? claim.subject : claim.value) = wrong;
@@ -192,21 +205,26 @@ std::string draw_prompt(RandomStream& random) {
                                 : draw_list(random);
   add_implied(draft.truths);
   const double wish = random.uniform();
-  const Form form = wish < 0.4 ? Form::any : wish < 0.6 ? Form::brief : wish < 0.8 ? Form::sentence : Form::friendly;
+  const Form form = wish < 0.4   ? Form::any
+                    : wish < 0.6 ? Form::brief
+                    : wish < 0.8 ? Form::sentence
+                                 : Form::friendly;
   std::string text;
-  for (const std::string& part : {form_text(form), draft.facts, question_text(ask(draft, random), draft.choices)}) {
+  for (const std::string& part :
+       {form_text(form), draft.facts, question_text(ask(draft, random), draft.choices)}) {
     if (!text.empty() && !part.empty()) text += ' ';
     text += part;
   }
   return text;
 }
 
-std::string render_reply(const Claim& claim, const Question& question, bool bare, std::string_view before,
-                         std::string_view after) {
+std::string render_reply(const Claim& claim, const Question& question, bool bare,
+                         std::string_view before, std::string_view after) {
   std::string text(before);
   if (!text.empty()) text += ' ';
   if (bare) {
-    const int word = claim.relation == question.asked.relation ? question.open_part(claim) : claim.value;
+    const int word =
+        claim.relation == question.asked.relation ? question.open_part(claim) : claim.value;
     text += bare_text(word, claim.relation);
     if (!before.empty() || !after.empty()) text += '.';
   } else {
@@ -218,14 +236,20 @@ std::string render_reply(const Claim& claim, const Question& question, bool bare
 
 std::string draw_reply(const Question& question, RandomStream& random) {
   const std::span<const Claim> truths(question.truths);
-  const Claim claim = random.bernoulli(0.1) ? wrong_claim(question, random) : pick(truths, random);
+  const Claim claim = random.bernoulli(0.1)   ? wrong_claim(question, random)
+                      : random.bernoulli(0.5) ? question.answer
+                                              : pick(truths, random);
   const bool bare = random.bernoulli(0.25);
   std::string before, after;
   const double manner = random.uniform();
-  if (manner < 0.14) before = pick(friendly_openings(), random);
-  else if (manner < 0.28) after = pick(friendly_closings(), random);
-  else if (manner < 0.34) before = pick(fillers(), random);
-  else if (manner < 0.40) after = capitalized(claim_text(pick(truths, random))) + ".";
+  if (manner < 0.14)
+    before = pick(friendly_openings(), random);
+  else if (manner < 0.28)
+    after = pick(friendly_closings(), random);
+  else if (manner < 0.34)
+    before = pick(fillers(), random);
+  else if (manner < 0.40)
+    after = capitalized(claim_text(pick(truths, random))) + ".";
   return render_reply(claim, question, bare, before, after);
 }
 

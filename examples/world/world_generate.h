@@ -11,8 +11,9 @@ namespace pref::world {
 
 std::string draw_prompt(RandomStream& random);
 std::string draw_reply(const Question& question, RandomStream& random);
-/// The claim as a sentence, or as the bare word that the question leaves open, between two other sentences (or none).
-std::string render_reply(const Claim& claim, const Question& question, bool bare, std::string_view before,
-                         std::string_view after);
+/// The claim as a sentence, or as the bare word that the question leaves open, between two other
+/// sentences (or none).
+std::string render_reply(const Claim& claim, const Question& question, bool bare,
+                         std::string_view before, std::string_view after);
 
 }  // namespace pref::world

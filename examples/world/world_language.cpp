@@ -10,7 +10,8 @@
 namespace pref::world {
 namespace {
 
-// Alphabetical within each kind: ids of items then compare like their words, which the alphabet questions rely on.
+// Alphabetical within each kind: ids of items then compare like their words, which the alphabet
+// questions rely on.
 constexpr std::string_view kItems = "bag ball book box chair clock cup hat kite lamp sofa table";
 constexpr std::string_view kColours = "black blue brown green grey pink red white";
 constexpr std::string_view kRooms = "attic cellar garage garden hall kitchen office studio";
@@ -32,31 +33,43 @@ constexpr PatternText kClaims[] = {
     {Relation::order, "the word {s} comes {v}"},  {Relation::count, "the count of {s} is {v}"},
 };
 constexpr PatternText kQuestions[] = {
-    {Relation::colour, "what colour is the {s}"},  {Relation::colour, "which one is {v}"},
-    {Relation::place, "where is the {s}"},         {Relation::place, "which one is in the {v}"},
-    {Relation::price, "how much is the {s}"},      {Relation::compare, "which one costs {v}"},
-    {Relation::opens, "when does the {s} open"},   {Relation::closes, "when does the {s} close"},
-    {Relation::likes, "what does {s} like"},       {Relation::likes, "who likes {v}"},
-    {Relation::age, "how old is {s}"},             {Relation::has, "how many {o} does {s} have"},
+    {Relation::colour, "what colour is the {s}"},
+    {Relation::colour, "which one is {v}"},
+    {Relation::place, "where is the {s}"},
+    {Relation::place, "which one is in the {v}"},
+    {Relation::price, "how much is the {s}"},
+    {Relation::compare, "which one costs {v}"},
+    {Relation::opens, "when does the {s} open"},
+    {Relation::closes, "when does the {s} close"},
+    {Relation::likes, "what does {s} like"},
+    {Relation::likes, "who likes {v}"},
+    {Relation::age, "how old is {s}"},
+    {Relation::has, "how many {o} does {s} have"},
     {Relation::total, "how many {o} do they have together"},
     {Relation::order, "which word comes {v} in the alphabet"},
     {Relation::count, "how often is {s} in the list"},
 };
 constexpr std::string_view kListOpening = "the list is";
-constexpr std::pair<Form, std::string_view> kForms[] = {{Form::brief, "Keep it short."},
-                                                        {Form::sentence, "Answer in a full sentence."},
-                                                        {Form::friendly, "Please be friendly."}};
-constexpr std::string_view kFriendlyOpenings[] = {"Happy to help!", "Good question!", "Thanks for asking!"};
-constexpr std::string_view kFriendlyClosings[] = {"Have a nice day!", "I hope that helps!", "Take care!"};
+constexpr std::pair<Form, std::string_view> kForms[] = {
+    {Form::brief, "Keep it short."},
+    {Form::sentence, "Answer in a full sentence."},
+    {Form::friendly, "Please be friendly."}};
+constexpr std::string_view kFriendlyOpenings[] = {"Happy to help!", "Good question!",
+                                                  "Thanks for asking!"};
+constexpr std::string_view kFriendlyClosings[] = {"Have a nice day!", "I hope that helps!",
+                                                  "Take care!"};
 constexpr std::string_view kFillers[] = {"Let me think about that.", "There is a lot to say here.",
                                          "I could go on for hours."};
 
 // Calls each(word) for the runs of letters, digits and braces.
 template <class Each>
 void split(std::string_view text, Each&& each) {
-  const auto in_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '{' || c == '}'; };
+  const auto in_word = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '{' || c == '}';
+  };
   for (auto at = text.begin(); at != text.end();) {
-    const auto begin = std::find_if(at, text.end(), in_word), end = std::find_if_not(begin, text.end(), in_word);
+    const auto begin = std::find_if(at, text.end(), in_word),
+               end = std::find_if_not(begin, text.end(), in_word);
     if (begin != end) each(std::string_view(begin, end));
     at = end;
   }
@@ -151,26 +164,38 @@ int number_value(int word) { return word - words_of(Kind::number)[0] + 1; }
 Kind subject_kind(Relation relation) {
   switch (relation) {
     case Relation::opens:
-    case Relation::closes: return Kind::shop;
+    case Relation::closes:
+      return Kind::shop;
     case Relation::likes:
     case Relation::age:
-    case Relation::has: return Kind::person;
-    case Relation::count: return Kind::colour;
+    case Relation::has:
+      return Kind::person;
+    case Relation::count:
+      return Kind::colour;
     case Relation::none:
-    case Relation::total: return Kind::literal;
-    default: return Kind::item;
+    case Relation::total:
+      return Kind::literal;
+    default:
+      return Kind::item;
   }
 }
 
 Kind value_kind(Relation relation) {
   switch (relation) {
-    case Relation::colour: return Kind::colour;
-    case Relation::place: return Kind::room;
-    case Relation::likes: return Kind::food;
-    case Relation::compare: return Kind::degree;
-    case Relation::order: return Kind::position;
-    case Relation::none: return Kind::literal;
-    default: return Kind::number;
+    case Relation::colour:
+      return Kind::colour;
+    case Relation::place:
+      return Kind::room;
+    case Relation::likes:
+      return Kind::food;
+    case Relation::compare:
+      return Kind::degree;
+    case Relation::order:
+      return Kind::position;
+    case Relation::none:
+      return Kind::literal;
+    default:
+      return Kind::number;
   }
 }
 
@@ -183,31 +208,38 @@ std::string claim_text(const Claim& claim, bool subject_said) {
   for (const Pattern& pattern : lexicon().claims) {
     if (pattern.relation != claim.relation) continue;
     const auto subject = std::find(pattern.words.begin(), pattern.words.end(), kSubjectSlot);
-    return write(pattern, claim, subject_said ? static_cast<size_t>(subject - pattern.words.begin()) + 1 : 0);
+    return write(pattern, claim,
+                 subject_said ? static_cast<size_t>(subject - pattern.words.begin()) + 1 : 0);
   }
   return "";
 }
 
 std::string bare_text(int word, Relation relation) {
   switch (kind_of(word)) {
-    case Kind::item: return relation == Relation::order ? text_of(word) : "the " + text_of(word);
-    case Kind::room: return "in the " + text_of(word);
+    case Kind::item:
+      return relation == Relation::order ? text_of(word) : "the " + text_of(word);
+    case Kind::room:
+      return "in the " + text_of(word);
     case Kind::number:
       if (relation == Relation::price) return text_of(word) + " coins";
       if (relation == Relation::opens || relation == Relation::closes) return "at " + text_of(word);
       return text_of(word);
-    default: return text_of(word);
+    default:
+      return text_of(word);
   }
 }
 
 std::string question_text(const Claim& asked, std::span<const int> choices) {
   for (const Pattern& pattern : lexicon().questions) {
-    const auto has = [&](int slot) { return std::count(pattern.words.begin(), pattern.words.end(), slot) > 0; };
+    const auto has = [&](int slot) {
+      return std::count(pattern.words.begin(), pattern.words.end(), slot) > 0;
+    };
     if (pattern.relation != asked.relation || has(kSubjectSlot) != (asked.subject != -1) ||
         has(kValueSlot) != (asked.value != -1))
       continue;
     std::string out = capitalized(write(pattern, asked));
-    for (size_t i = 0; i < choices.size(); ++i) out += (i == 0 ? ", " : " or ") + text_of(choices[i]);
+    for (size_t i = 0; i < choices.size(); ++i)
+      out += (i == 0 ? ", " : " or ") + text_of(choices[i]);
     return out + "?";
   }
   return "";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The world's language. One table of sentence patterns serves both ways: it writes claims and questions, and it reads
-// them back from any text. A claim is (relation, subject, value); a question is a claim with one part left open.
+// The world's language. One table of sentence patterns serves both ways: it writes claims and
+// questions, and it reads them back from any text. A claim is (relation, subject, value); a
+// question is a claim with one part left open.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -12,9 +13,34 @@
 namespace pref::world {
 
 /// What a word may stand for. `literal` words only occur inside patterns and set phrases.
-enum class Kind : int8_t { literal, item, colour, room, food, person, shop, number, degree, position };
+enum class Kind : int8_t {
+  literal,
+  item,
+  colour,
+  room,
+  food,
+  person,
+  shop,
+  number,
+  degree,
+  position
+};
 
-enum class Relation : int8_t { none, colour, place, price, opens, closes, likes, age, has, total, compare, order, count };
+enum class Relation : int8_t {
+  none,
+  colour,
+  place,
+  price,
+  opens,
+  closes,
+  likes,
+  age,
+  has,
+  total,
+  compare,
+  order,
+  count
+};
 
 /// What the prompt wishes of the reply's form.
 enum class Form : int8_t { any, brief, sentence, friendly };
@@ -59,7 +85,8 @@ int number_value(int word);
 Kind subject_kind(Relation relation);
 Kind value_kind(Relation relation);
 
-/// "the lamp is red", without capital and full stop; `subject_said` leaves the subject out: "costs 4 coins".
+/// "the lamp is red", without capital and full stop; `subject_said` leaves the subject out: "costs
+/// 4 coins".
 std::string claim_text(const Claim& claim, bool subject_said = false);
 /// A word alone, as it answers a question of this relation: "red", "4 coins", "the lamp", "at 8".
 std::string bare_text(int word, Relation relation);

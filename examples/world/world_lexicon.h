@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words and compiled sentence patterns of the world's language; private to world_language.cpp and world_parse.cpp.
+// Words and compiled sentence patterns of the world's language; private to world_language.cpp and
+// world_parse.cpp.
 #pragma once
 #include <array>
 #include <span>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reading half of the language. Prompts must be of the world; replies may be anything a model samples.
+// The reading half of the language. Prompts must be of the world; replies may be anything a model
+// samples.
 #include <algorithm>
 #include <cctype>
 
@@ -23,7 +24,9 @@ std::optional<Claim> match(const Pattern& pattern, std::span<const int> words) {
                       : expected == kValueSlot ? value_kind(pattern.relation)
                                                : Kind::food;
     if (word == kUnknownWord || kind_of(word) != kind) return std::nullopt;
-    (expected == kSubjectSlot ? claim.subject : expected == kValueSlot ? claim.value : claim.object) = word;
+    (expected == kSubjectSlot ? claim.subject
+     : expected == kValueSlot ? claim.value
+                              : claim.object) = word;
   }
   return claim;
 }
@@ -46,14 +49,18 @@ std::optional<Claim> match_bare(std::span<const int> words) {
     skip(l.word_in);
     skip(l.word_the);
   }
-  if (words.empty() || words.size() > 2 || words[0] == kUnknownWord || kind_of(words[0]) == Kind::literal)
+  if (words.empty() || words.size() > 2 || words[0] == kUnknownWord ||
+      kind_of(words[0]) == Kind::literal)
     return std::nullopt;
   Claim claim{.value = words[0], .bare = true};
   if (words.size() == 2) {
     if (kind_of(words[0]) != Kind::number || words[1] == kUnknownWord) return std::nullopt;
-    if (words[1] == l.word_coins) claim.relation = Relation::price;
-    else if (kind_of(words[1]) == Kind::food) claim.object = words[1];
-    else return std::nullopt;
+    if (words[1] == l.word_coins)
+      claim.relation = Relation::price;
+    else if (kind_of(words[1]) == Kind::food)
+      claim.object = words[1];
+    else
+      return std::nullopt;
   }
   return claim;
 }
@@ -78,8 +85,10 @@ std::vector<Sentence> read_sentences(std::string_view text) {
     const int id = lexicon().find(word);
     word.clear();
     now.words.push_back(id);
-    if (id == lexicon().word_and) end_clause();
-    else clause.push_back(id);
+    if (id == lexicon().word_and)
+      end_clause();
+    else
+      clause.push_back(id);
   };
   const auto end_sentence = [&](char end) {
     end_word();
@@ -134,7 +143,8 @@ bool read_facts(const Sentence& sentence, std::vector<Claim>& truths) {
   const Words& opening = lexicon().list_opening;
   if (sentence.words.size() > opening.size() &&
       std::equal(opening.begin(), opening.end(), sentence.words.begin())) {
-    const auto begin = sentence.words.begin() + static_cast<ptrdiff_t>(opening.size()), end = sentence.words.end();
+    const auto begin = sentence.words.begin() + static_cast<ptrdiff_t>(opening.size()),
+               end = sentence.words.end();
     if (end - begin > kLargestNumber) return false;
     for (auto word = begin; word != end; ++word) {
       if (*word == kUnknownWord || kind_of(*word) != Kind::colour) return false;
@@ -154,7 +164,8 @@ bool read_facts(const Sentence& sentence, std::vector<Claim>& truths) {
 
 // The question, and for an alphabet question the two words' order as truths.
 bool read_question(const Sentence& sentence, Question& question) {
-  const auto asked = sentence.clauses.empty() ? std::nullopt : match_any(lexicon().questions, sentence.clauses[0]);
+  const auto asked =
+      sentence.clauses.empty() ? std::nullopt : match_any(lexicon().questions, sentence.clauses[0]);
   if (!asked) return false;
   question.asked = *asked;
   if (asked->relation != Relation::order) return sentence.clauses.size() == 1;
@@ -180,14 +191,16 @@ void add_implied(std::vector<Claim>& truths) {
   if (priced.size() == 2 && priced[0].value != priced[1].value) {
     const auto degree = words_of(Kind::degree);  // less, more
     for (size_t i = 0; i < 2; ++i)
-      truths.push_back({.relation = Relation::compare,
-                        .subject = priced[i].subject,
-                        .value = degree[number_value(priced[i].value) > number_value(priced[1 - i].value)]});
+      truths.push_back(
+          {.relation = Relation::compare,
+           .subject = priced[i].subject,
+           .value = degree[number_value(priced[i].value) > number_value(priced[1 - i].value)]});
   }
   if (counted.size() == 2 && counted[0].object == counted[1].object) {
     const int sum = number_value(counted[0].value) + number_value(counted[1].value);
     if (sum <= kLargestNumber)
-      truths.push_back({.relation = Relation::total, .value = number_word(sum), .object = counted[0].object});
+      truths.push_back(
+          {.relation = Relation::total, .value = number_word(sum), .object = counted[0].object});
   }
 }
 
@@ -203,10 +216,12 @@ std::optional<Question> parse_prompt(std::string_view text) {
       continue;
     }
     const auto& forms = lexicon().forms;
-    const auto form =
-        std::find_if(forms.begin(), forms.end(), [&](const auto& each) { return each.second == sentence.words; });
-    if (i == 0 && form != forms.end()) question.form = form->first;
-    else if (!read_facts(sentence, question.truths)) return std::nullopt;
+    const auto form = std::find_if(forms.begin(), forms.end(),
+                                   [&](const auto& each) { return each.second == sentence.words; });
+    if (i == 0 && form != forms.end())
+      question.form = form->first;
+    else if (!read_facts(sentence, question.truths))
+      return std::nullopt;
   }
   if (question.asked.relation == Relation::none) return std::nullopt;
   add_implied(question.truths);

@@ -69,19 +69,22 @@ class ReplyFeatures {
   std::unordered_map<std::string, size_t> index_;
 };
 
-double reply_scorer_accuracy(const std::vector<WorldPair>& train, const std::vector<WorldPair>& held_out,
-                             bool only_length) {
+double reply_scorer_accuracy(const std::vector<WorldPair>& train,
+                             const std::vector<WorldPair>& held_out, bool only_length) {
   require(!train.empty() && !held_out.empty(), ErrorKind::option, "world",
-          "at least one pair to fit and one to judge are required, ", train.size(), " and ", held_out.size(), " came.");
+          "at least one pair to fit and one to judge are required, ", train.size(), " and ",
+          held_out.size(), " came.");
   ReplyFeatures features(only_length);
   std::vector<Features> rows;
   for (const WorldPair& pair : train) rows.push_back(features.difference(pair, true));
-  // Adagrad on -log sigma(w.x) + decay |w|^2 / 2. No intercept: swapping a pair must negate its score.
+  // Adagrad on -log sigma(w.x) + decay |w|^2 / 2. No intercept: swapping a pair must negate its
+  // score.
   constexpr double kRate = 0.1, kDecay = 2e-4;
   constexpr uint64_t kPasses = 8;
   std::vector<double> weights(features.size()), squares(features.size(), 1e-8);
   for (uint64_t pass = 0; pass < kPasses; ++pass) {
-    for (const int64_t row : RandomStream(0, "world scorer", pass).permutation(static_cast<int64_t>(rows.size()))) {
+    for (const int64_t row :
+         RandomStream(0, "world scorer", pass).permutation(static_cast<int64_t>(rows.size()))) {
       const Features& x = rows[static_cast<size_t>(row)];
       const double slope = -1 / (1 + std::exp(score(weights, x)));
       for (const Feature& f : x) {
@@ -102,18 +105,21 @@ double reply_scorer_accuracy(const std::vector<WorldPair>& train, const std::vec
 
 }  // namespace
 
-double blind_scorer_accuracy(const std::vector<WorldPair>& train, const std::vector<WorldPair>& held_out) {
+double blind_scorer_accuracy(const std::vector<WorldPair>& train,
+                             const std::vector<WorldPair>& held_out) {
   return reply_scorer_accuracy(train, held_out, false);
 }
 
-double length_scorer_accuracy(const std::vector<WorldPair>& train, const std::vector<WorldPair>& held_out) {
+double length_scorer_accuracy(const std::vector<WorldPair>& train,
+                              const std::vector<WorldPair>& held_out) {
   return reply_scorer_accuracy(train, held_out, true);
 }
 
 double bayes_accuracy(const std::vector<WorldPair>& pairs) {
   require(!pairs.empty(), ErrorKind::option, "world", "at least one pair is required, none came.");
   double sum = 0;
-  for (const WorldPair& pair : pairs) sum += std::max(pair.label_probability, 1 - pair.label_probability);
+  for (const WorldPair& pair : pairs)
+    sum += std::max(pair.label_probability, 1 - pair.label_probability);
   return sum / static_cast<double>(pairs.size());
 }
 

@@ -13,8 +13,9 @@
 namespace pref {
 namespace {
 
-// A space between a digit and the punctuation behind it. sentencepiece keeps letters apart from punctuation, but digits
-// only from letters; "3." would become a piece of its own, and a number another token at the end of a sentence.
+// A space between a digit and the punctuation behind it. sentencepiece keeps letters apart from
+// punctuation, but digits only from letters; "3." would become a piece of its own, and a number
+// another token at the end of a sentence.
 std::string set_numbers_apart(const std::string& sentence) {
   std::string out;
   for (size_t i = 0; i < sentence.size(); ++i) {
@@ -30,7 +31,9 @@ std::string set_numbers_apart(const std::string& sentence) {
 
 class ListIterator : public sentencepiece::SentenceIterator {
  public:
-  explicit ListIterator(const std::vector<std::string>& sentences) : sentences_(sentences) { prepare(); }
+  explicit ListIterator(const std::vector<std::string>& sentences) : sentences_(sentences) {
+    prepare();
+  }
   bool done() const override { return next_ == sentences_.size(); }
   void Next() override {
     ++next_;
@@ -60,13 +63,15 @@ void write_new(const std::string& path, std::string_view text) {
 std::string train_sentencepiece(const std::vector<std::string>& sentences, int64_t vocab_size,
                                 const std::string& directory) {
   constexpr std::string_view kWhere = "world_tokenizer";
-  require(!sentences.empty(), ErrorKind::option, kWhere, "at least one sentence is required, none came.");
+  require(!sentences.empty(), ErrorKind::option, kWhere,
+          "at least one sentence is required, none came.");
   require(vocab_size >= 320 && vocab_size <= 1'000'000, ErrorKind::option, kWhere,
           "vocab_size in [320, 1000000] is required, ", vocab_size, " came.");
   for (size_t i = 0; i < sentences.size(); ++i) {
-    require(!sentences[i].empty(), ErrorKind::option, kWhere, "sentences[", i, "] is empty. Leave it out.");
-    require(sentences[i].find('\0') == std::string::npos, ErrorKind::option, kWhere, "sentences[", i,
-            "] has a NUL byte, which sentencepiece cannot represent. Remove it.");
+    require(!sentences[i].empty(), ErrorKind::option, kWhere, "sentences[", i,
+            "] is empty. Leave it out.");
+    require(sentences[i].find('\0') == std::string::npos, ErrorKind::option, kWhere, "sentences[",
+            i, "] has a NUL byte, which sentencepiece cannot represent. Remove it.");
   }
   const std::unordered_map<std::string, std::string> spec = {
       {"model_type", "bpe"},
@@ -87,8 +92,8 @@ std::string train_sentencepiece(const std::vector<std::string>& sentences, int64
   ListIterator iterator(sentences);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(spec, &iterator, &model);
-  require(status.ok(), ErrorKind::option, kWhere, "sentencepiece could not train ", vocab_size, " pieces on ",
-          sentences.size(), " sentences: ", status.ToString());
+  require(status.ok(), ErrorKind::option, kWhere, "sentencepiece could not train ", vocab_size,
+          " pieces on ", sentences.size(), " sentences: ", status.ToString());
 
   posix_file_system().make_directories(directory);
   const std::string path = join_path(directory, "tokenizer.model");

@@ -18,22 +18,27 @@ std::string to_hex(const unsigned char* bytes, size_t size) {
   return out;
 }
 
-void require_openssl(bool done) { require(done, ErrorKind::internal, "digest", "OpenSSL's SHA-256 failed."); }
+void require_openssl(bool done) {
+  require(done, ErrorKind::internal, "digest", "OpenSSL's SHA-256 failed.");
+}
 
 }  // namespace
 
 struct Sha256::State {
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context{EVP_MD_CTX_new(), &EVP_MD_CTX_free};
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context{EVP_MD_CTX_new(),
+                                                                  &EVP_MD_CTX_free};
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  require_openssl(state_->context && EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) == 1);
+  require_openssl(state_->context &&
+                  EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
 
 void Sha256::update(const void* data, size_t size) {
-  require(state_ != nullptr, ErrorKind::internal, "digest", "Sha256::update() after hex() or a move.");
+  require(state_ != nullptr, ErrorKind::internal, "digest",
+          "Sha256::update() after hex() or a move.");
   require_openssl(EVP_DigestUpdate(state_->context.get(), data, size) == 1);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 (OpenSSL's, with the processor's instructions) for what must be proven unaltered, XXH3 for cache keys.
+// SHA-256 (OpenSSL's, with the processor's instructions) for what must be proven unaltered, XXH3
+// for cache keys.
 #pragma once
 #include <cstddef>
 #include <cstdint>

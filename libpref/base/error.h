@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one error type. A text says where, what is required, what came and what to do:
-//   [jsonl] train.jsonl:17:1: field "rejected" is missing (found: prompt, chosen). Each row needs prompt, chosen, rejected.
-// The library throws; only programs print and exit, with `Error::exit_code()`. Includes std only, so kernels may use it.
+//   [jsonl] train.jsonl:17:1: field "rejected" is missing (found: prompt, chosen). Each row needs
+//     prompt, chosen, rejected.
+// The library throws; only programs print and exit, with `Error::exit_code()`. Includes std only,
+// so kernels may use it.
 #pragma once
 #include <sstream>
 #include <stdexcept>
@@ -10,7 +12,8 @@
 
 namespace pref {
 
-/// What went wrong, by who can mend it. The values are the programs' exit codes (sysexits where one fits).
+/// What went wrong, by who can mend it. The values are the programs' exit codes (sysexits where one
+/// fits).
 enum class ErrorKind : int {
   option = 64,         ///< a bad option, argument or shape handed in by the caller
   data = 65,           ///< a bad data, model or tokenizer file
@@ -47,7 +50,8 @@ template <class... Parts>
   throw Error(kind, where, text.str());
 }
 
-/// fail() unless `condition`. The parts are only formatted on failure; keep costly ones out of hot paths.
+/// fail() unless `condition`. The parts are only formatted on failure; keep costly ones out of hot
+/// paths.
 template <class... Parts>
 void require(bool condition, ErrorKind kind, std::string_view where, const Parts&... parts) {
   if (!condition) [[unlikely]]

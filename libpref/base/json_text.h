@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing JSON (RFC 8259): metrics lines, run.json, digest inputs. Members keep the order they were added in, so equal
+// Writing JSON (RFC 8259): metrics lines, run.json, digest inputs. Members keep the order they were
+// added in, so equal
 // values give equal bytes. Reading is simdjson's and nlohmann-json's.
 //   JsonObject().add("step", 3).add("loss", 0.5).add_raw("tags", JsonArray().add("a").str()).str()
 //     == {"step":3,"loss":0.5,"tags":["a"]}
@@ -13,13 +14,18 @@ namespace pref {
 /// A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
 std::string json_value(std::string_view text);
 inline std::string json_value(const char* text) { return json_value(std::string_view(text)); }
-inline std::string json_value(const std::string& text) { return json_value(std::string_view(text)); }
-/// The shortest text that reads back as the same double; null for NaN and infinities, which JSON does not have.
+inline std::string json_value(const std::string& text) {
+  return json_value(std::string_view(text));
+}
+/// The shortest text that reads back as the same double; null for NaN and infinities, which JSON
+/// does not have.
 std::string json_value(double value);
 template <std::integral T>
 std::string json_value(T value) {
-  if constexpr (std::same_as<T, bool>) return value ? "true" : "false";
-  else return std::to_string(value);
+  if constexpr (std::same_as<T, bool>)
+    return value ? "true" : "false";
+  else
+    return std::to_string(value);
 }
 
 class JsonObject {

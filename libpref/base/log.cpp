@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The logger: spdlog formats a line ("2025-03-01 12:00:00 info    text"), the shared screen writes it.
+// The logger: spdlog formats a line ("2025-03-01 12:00:00 info    text"), the shared screen writes
+// it.
 #include "libpref/base/log.h"
 
 #include <spdlog/logger.h>
@@ -17,8 +18,8 @@ namespace pref {
 namespace {
 
 constexpr std::string_view kLevelNames[] = {"debug", "info", "warning", "error"};
-constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
-                                                 spdlog::level::err};
+constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                 spdlog::level::warn, spdlog::level::err};
 
 spdlog::level::level_enum spdlog_level(LogLevel level) { return kLevels[static_cast<int>(level)]; }
 
@@ -28,10 +29,12 @@ class ScreenSink final : public spdlog::sinks::base_sink<std::mutex> {
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
     std::string_view text(line.data(), line.size());
-    if (!stderr_is_terminal() || message.color_range_end <= message.color_range_start) return write_stderr_line(text);
+    if (!stderr_is_terminal() || message.color_range_end <= message.color_range_start)
+      return write_stderr_line(text);
     std::string coloured(text.substr(0, message.color_range_start));
     coloured.append(colour(message.level));
-    coloured.append(text.substr(message.color_range_start, message.color_range_end - message.color_range_start));
+    coloured.append(text.substr(message.color_range_start,
+                                message.color_range_end - message.color_range_start));
     coloured.append("\x1b[0m").append(text.substr(message.color_range_end));
     write_stderr_line(coloured);
   }
@@ -40,10 +43,14 @@ class ScreenSink final : public spdlog::sinks::base_sink<std::mutex> {
  private:
   static std::string_view colour(spdlog::level::level_enum level) {
     switch (level) {
-      case spdlog::level::err: return "\x1b[31m";
-      case spdlog::level::warn: return "\x1b[33m";
-      case spdlog::level::info: return "\x1b[32m";
-      default: return "\x1b[36m";
+      case spdlog::level::err:
+        return "\x1b[31m";
+      case spdlog::level::warn:
+        return "\x1b[33m";
+      case spdlog::level::info:
+        return "\x1b[32m";
+      default:
+        return "\x1b[36m";
     }
   }
 };
@@ -52,8 +59,8 @@ class ScreenSink final : public spdlog::sinks::base_sink<std::mutex> {
 spdlog::logger& logger() {
   static spdlog::logger* const instance = [] {
     auto* made = new spdlog::logger("pref", std::make_shared<ScreenSink>());
-    made->set_formatter(std::make_unique<spdlog::pattern_formatter>("%Y-%m-%d %H:%M:%S %^%-7l%$ %v",
-                                                                    spdlog::pattern_time_type::local, ""));
+    made->set_formatter(std::make_unique<spdlog::pattern_formatter>(
+        "%Y-%m-%d %H:%M:%S %^%-7l%$ %v", spdlog::pattern_time_type::local, ""));
     made->set_level(spdlog::level::info);
     const char* wanted = std::getenv("PREF_LOG");
     if (wanted == nullptr || *wanted == '\0') return made;
@@ -62,8 +69,9 @@ spdlog::logger& logger() {
       made->set_level(kLevels[i]);
       return made;
     }
-    made->warn("[log] PREF_LOG must be debug, info, warning or error, got {}; the level stays info.",
-               option_detail::quoted(wanted));
+    made->warn(
+        "[log] PREF_LOG must be debug, info, warning or error, got {}; the level stays info.",
+        option_detail::quoted(wanted));
     return made;
   }();
   return *instance;
@@ -76,7 +84,8 @@ void set_log_level(LogLevel level) { logger().set_level(spdlog_level(level)); }
 bool log_enabled(LogLevel level) { return logger().should_log(spdlog_level(level)); }
 
 void log_line(LogLevel level, std::string_view text) {
-  // One line, whatever a file's contents brought into the text: no newline, no escape sequence for the terminal.
+  // One line, whatever a file's contents brought into the text: no newline, no escape sequence for
+  // the terminal.
   const std::string line = option_detail::escaped_controls(text);
   logger().log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
 }

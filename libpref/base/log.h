@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logging to stderr. The level comes from PREF_LOG (debug, info, warning, error; default info) or set_log_level.
-// The header shows neither fmt nor spdlog: torch brings its own fmt, and the two do not mix.
+// Logging to stderr. The level comes from PREF_LOG (debug, info, warning, error; default info) or
+// set_log_level. The header shows neither fmt nor spdlog: torch brings its own fmt, and the two do
+// not mix.
 #pragma once
 #include <sstream>
 #include <string>
@@ -25,12 +26,20 @@ void log_parts(LogLevel level, const Parts&... parts) {
   log_line(level, text.str());
 }
 template <class... Parts>
-void log_debug(const Parts&... parts) { log_parts(LogLevel::debug, parts...); }
+void log_debug(const Parts&... parts) {
+  log_parts(LogLevel::debug, parts...);
+}
 template <class... Parts>
-void log_info(const Parts&... parts) { log_parts(LogLevel::info, parts...); }
+void log_info(const Parts&... parts) {
+  log_parts(LogLevel::info, parts...);
+}
 template <class... Parts>
-void log_warning(const Parts&... parts) { log_parts(LogLevel::warning, parts...); }
+void log_warning(const Parts&... parts) {
+  log_parts(LogLevel::warning, parts...);
+}
 template <class... Parts>
-void log_error(const Parts&... parts) { log_parts(LogLevel::error, parts...); }
+void log_error(const Parts&... parts) {
+  log_parts(LogLevel::error, parts...);
+}
 
 }  // namespace pref

@@ -48,12 +48,14 @@ std::string render_option_help(const std::vector<OptionText>& options, int colum
   constexpr size_t kGap = 2, kHelp = kColumns - 1;
   constexpr std::array<size_t, kHelp> kWidest = {0, 16, 20, 24};  // of type, default and range
   std::vector<Cells> rows = {{"option", "type", "default", "range", "help"}};
-  for (const OptionText& option : options) rows.push_back({option.name, option.type, option.value, option.range, option.help});
+  for (const OptionText& option : options)
+    rows.push_back({option.name, option.type, option.value, option.range, option.help});
 
   std::array<size_t, kColumns> widths{};
   size_t left = static_cast<size_t>(std::max(columns, 1));
   for (size_t column = 0; column < kHelp; ++column) {
-    for (const Cells& row : rows) widths[column] = std::max(widths[column], display_width(row[column]));
+    for (const Cells& row : rows)
+      widths[column] = std::max(widths[column], display_width(row[column]));
     // A name is never broken, so that it can be copied and searched for.
     if (column > 0) widths[column] = std::min(widths[column], kWidest[column]);
     left -= std::min(left, widths[column] + kGap);

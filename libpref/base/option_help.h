@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options as an aligned table for --help: name, type, default, range, help. Long cells wrap within their column.
+// Options as an aligned table for --help: name, type, default, range, help. Long cells wrap within
+// their column.
 #pragma once
 #include <string>
 #include <vector>

@@ -31,9 +31,12 @@ int hex_digit(char c) {
 size_t end_of_quoted(std::string_view text, size_t begin) {
   const char quote = text[begin];
   for (size_t i = begin + 1; i < text.size(); ++i) {
-    if (quote == '"' && text[i] == '\\') ++i;
-    else if (text[i] == quote && quote == '\'' && i + 1 < text.size() && text[i + 1] == quote) ++i;
-    else if (text[i] == quote) return i + 1;
+    if (quote == '"' && text[i] == '\\')
+      ++i;
+    else if (text[i] == quote && quote == '\'' && i + 1 < text.size() && text[i + 1] == quote)
+      ++i;
+    else if (text[i] == quote)
+      return i + 1;
   }
   return std::string_view::npos;
 }
@@ -64,11 +67,16 @@ std::string escaped_controls(std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
   std::string out;
   for (const char c : text) {
-    if (c == '\n') out.append("\\n");
-    else if (c == '\r') out.append("\\r");
-    else if (c == '\t') out.append("\\t");
-    else if (is_control(c)) out.append({'\\', 'x', kHex[(c >> 4) & 15], kHex[c & 15]});
-    else out.push_back(c);
+    if (c == '\n')
+      out.append("\\n");
+    else if (c == '\r')
+      out.append("\\r");
+    else if (c == '\t')
+      out.append("\\t");
+    else if (is_control(c))
+      out.append({'\\', 'x', kHex[(c >> 4) & 15], kHex[c & 15]});
+    else
+      out.push_back(c);
   }
   return out;
 }
@@ -83,7 +91,8 @@ std::string quoted(std::string_view text) {
 }
 
 std::optional<std::string> unquoted(std::string_view text) {
-  if (text.size() < 2 || !is_quote(text[0]) || end_of_quoted(text, 0) != text.size()) return std::nullopt;
+  if (text.size() < 2 || !is_quote(text[0]) || end_of_quoted(text, 0) != text.size())
+    return std::nullopt;
   const char quote = text[0];
   text = text.substr(1, text.size() - 2);
   std::string out;
@@ -98,18 +107,30 @@ std::optional<std::string> unquoted(std::string_view text) {
       continue;
     }
     switch (text[++i]) {
-      case 'n': out.push_back('\n'); break;
-      case 'r': out.push_back('\r'); break;
-      case 't': out.push_back('\t'); break;
-      case '"': out.push_back('"'); break;
-      case '\\': out.push_back('\\'); break;
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 'r':
+        out.push_back('\r');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case '"':
+        out.push_back('"');
+        break;
+      case '\\':
+        out.push_back('\\');
+        break;
       case 'x': {
-        if (i + 2 >= text.size() || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0) return std::nullopt;
+        if (i + 2 >= text.size() || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0)
+          return std::nullopt;
         out.push_back(static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2])));
         i += 2;
         break;
       }
-      default: return std::nullopt;
+      default:
+        return std::nullopt;
     }
   }
   return out;
@@ -124,7 +145,7 @@ std::optional<std::vector<std::string>> split_list(std::string_view text) {
     text = trimmed(text.substr(1, text.size() - 2));
   }
   if (text.empty()) return elements;
-  for (size_t at = 0;; ) {
+  for (size_t at = 0;;) {
     while (at < text.size() && (text[at] == ' ' || text[at] == '\t')) ++at;
     size_t end = at;
     if (at < text.size() && is_quote(text[at])) {
@@ -136,7 +157,8 @@ std::optional<std::vector<std::string>> split_list(std::string_view text) {
     } else {
       end = std::min(text.find(',', at), text.size());
       const std::string_view element = trimmed(text.substr(at, end - at));
-      if (element.empty() || (bracketed && element.find_first_of("[]") != std::string_view::npos)) return std::nullopt;
+      if (element.empty() || (bracketed && element.find_first_of("[]") != std::string_view::npos))
+        return std::nullopt;
       elements.emplace_back(element);
     }
     if (end == text.size()) return elements;
@@ -146,13 +168,17 @@ std::optional<std::vector<std::string>> split_list(std::string_view text) {
 
 namespace {
 
-// parse: text -> value, false when malformed. check: malformed (not finite), outside or good. One overload per type.
+// parse: text -> value, false when malformed. check: malformed (not finite), outside or good. One
+// overload per type.
 
 bool parse(std::string_view text, bool& value) {
   const std::string word = lower(trimmed(text));
-  if (word == "true" || word == "yes" || word == "1") value = true;
-  else if (word == "false" || word == "no" || word == "0") value = false;
-  else return false;
+  if (word == "true" || word == "yes" || word == "1")
+    value = true;
+  else if (word == "false" || word == "no" || word == "0")
+    value = false;
+  else
+    return false;
   return true;
 }
 
@@ -164,13 +190,18 @@ bool parse_number(std::string_view text, Number& value) {
   return error == std::errc() && end == text.data() + text.size();
 }
 bool parse(std::string_view text, int64_t& value) { return parse_number(text, value); }
-bool parse(std::string_view text, double& value) { return parse_number(text, value) && std::isfinite(value); }
+bool parse(std::string_view text, double& value) {
+  return parse_number(text, value) && std::isfinite(value);
+}
 
 bool parse(std::string_view text, std::string& value) {
-  // An empty YAML value is null: taking it for the word would hide a forgotten one. `none` is an ordinary word here.
+  // An empty YAML value is null: taking it for the word would hide a forgotten one. `none` is an
+  // ordinary word here.
   if (is_null_word(text) && lower(trimmed(text)) != "none") return false;
-  if (auto inner = unquoted(text)) value = std::move(*inner);
-  else value = text;
+  if (auto inner = unquoted(text))
+    value = std::move(*inner);
+  else
+    value = text;
   return true;
 }
 
@@ -198,7 +229,8 @@ std::string format_element(const std::string& value) { return option_scalar(valu
 template <class T>
 std::string format(const std::vector<T>& value) {
   std::string out = "[";
-  for (const T& element : value) out.append(out.size() > 1 ? ", " : "").append(format_element(element));
+  for (const T& element : value)
+    out.append(out.size() > 1 ? ", " : "").append(format_element(element));
   return out.append("]");
 }
 template <class T>
@@ -229,7 +261,8 @@ Verdict check(const std::optional<T>& value, const Range& range) {
 template <class T>
 class ValueCodec final : public Codec {
  public:
-  ValueCodec(std::string type, std::string expects) : type_(std::move(type)), expects_(std::move(expects)) {}
+  ValueCodec(std::string type, std::string expects)
+      : type_(std::move(type)), expects_(std::move(expects)) {}
   Verdict assign(std::string_view text, const Range& range, void* value) const override {
     T result{};
     if (!parse(text, result)) return Verdict::malformed;
@@ -240,7 +273,9 @@ class ValueCodec final : public Codec {
   Verdict check(const void* value, const Range& range) const override {
     return option_detail::check(*static_cast<const T*>(value), range);
   }
-  std::string format(const void* value) const override { return option_detail::format(*static_cast<const T*>(value)); }
+  std::string format(const void* value) const override {
+    return option_detail::format(*static_cast<const T*>(value));
+  }
   std::string type() const override { return type_; }
   std::string expects() const override { return expects_; }
   std::string bounds(const Range& range) const override { return range_text(range); }
@@ -251,21 +286,22 @@ class ValueCodec final : public Codec {
 
 }  // namespace
 
-#define PREF_OPTION_TYPE(T, type, expects)                        \
-  const Codec& codec_for(const T*) {                              \
-    static const ValueCodec<T> instance(type, expects);           \
-    return instance;                                              \
-  }                                                               \
+#define PREF_OPTION_TYPE(T, type, expects)              \
+  const Codec& codec_for(const T*) {                    \
+    static const ValueCodec<T> instance(type, expects); \
+    return instance;                                    \
+  }                                                     \
   static_assert(true)
-#define PREF_OPTIONAL_TYPE(T, type, expects)  \
-  PREF_OPTION_TYPE(T, type, expects);         \
+#define PREF_OPTIONAL_TYPE(T, type, expects) \
+  PREF_OPTION_TYPE(T, type, expects);        \
   PREF_OPTION_TYPE(std::optional<T>, type " or null", expects " or null")
 PREF_OPTIONAL_TYPE(bool, "boolean", "true or false");
 PREF_OPTIONAL_TYPE(int64_t, "integer", "an integer");
 PREF_OPTIONAL_TYPE(double, "number", "a finite number");
 PREF_OPTIONAL_TYPE(std::string, "text", "a text");
 PREF_OPTION_TYPE(std::vector<std::string>, "list of texts", "a list of texts such as [a, b]");
-PREF_OPTION_TYPE(std::vector<double>, "list of numbers", "a list of finite numbers such as [0.5, 2]");
+PREF_OPTION_TYPE(std::vector<double>, "list of numbers",
+                 "a list of finite numbers such as [0.5, 2]");
 #undef PREF_OPTIONAL_TYPE
 #undef PREF_OPTION_TYPE
 
@@ -302,7 +338,9 @@ std::string option_scalar(std::string_view text, bool in_list, bool literal) {
   using namespace option_detail;
   bool needs_quotes = (literal && is_null_word(text)) || (!text.empty() && is_quote(text[0]));
   for (const char c : text) needs_quotes |= is_control(c);
-  if (in_list) needs_quotes |= text.empty() || trimmed(text) != text || text.find_first_of(",[]{}") != std::string_view::npos;
+  if (in_list)
+    needs_quotes |= text.empty() || trimmed(text) != text ||
+                    text.find_first_of(",[]{}") != std::string_view::npos;
   return needs_quotes ? quoted(text) : std::string(text);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Option values as text: the small pieces of YAML's scalar syntax that options, YAML files and messages share.
+// Option values as text: the small pieces of YAML's scalar syntax that options, YAML files and
+// messages share.
 #pragma once
 #include <optional>
 #include <string>
@@ -19,11 +20,14 @@ bool is_null_word(std::string_view text);
 /// The text on one line: control characters as \n, \r, \t or \xNN.
 std::string escaped_controls(std::string_view text);
 
-/// The text in double quotes with \", \\, \n, \r, \t and \xNN; unquoted() undoes it, and 'single quotes' with ''.
+/// The text in double quotes with \", \\, \n, \r, \t and \xNN; unquoted() undoes it, and 'single
+/// quotes' with ''.
 std::string quoted(std::string_view text);
-std::optional<std::string> unquoted(std::string_view text);  ///< nothing when not wholly one quoted text
+std::optional<std::string> unquoted(
+    std::string_view text);  ///< nothing when not wholly one quoted text
 
-/// The elements of "[a, b]" or "a,b", each still quoted when it was; nothing when malformed. "" and "[]" are empty lists.
+/// The elements of "[a, b]" or "a,b", each still quoted when it was; nothing when malformed. "" and
+/// "[]" are empty lists.
 std::optional<std::vector<std::string>> split_list(std::string_view text);
 
 }  // namespace pref::option_detail

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Setting, checking and describing options over type-erased fields (options_inl.h), and the texts of their errors.
+// Setting, checking and describing options over type-erased fields (options_inl.h), and the texts
+// of their errors.
 #include "libpref/base/options.h"
 
 #include <algorithm>
@@ -13,7 +14,10 @@
 namespace pref {
 namespace {
 
-bool has_bound(double end) { return end != std::numeric_limits<double>::infinity() && end != -std::numeric_limits<double>::infinity(); }
+bool has_bound(double end) {
+  return end != std::numeric_limits<double>::infinity() &&
+         end != -std::numeric_limits<double>::infinity();
+}
 
 /// The path of path:line:column; other places as they are.
 std::string source_of(const std::string& place) {
@@ -35,7 +39,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
     now[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
       now[j] = std::min({last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        now[j] = std::min(now[j], before[j - 2] + 1);
     }
     std::swap(before, last);
     std::swap(last, now);
@@ -54,11 +59,16 @@ std::string joined(const std::vector<std::string>& names) {
 std::string range_text(const Range& range) {
   const bool low = has_bound(range.low), high = has_bound(range.high);
   if (low && high && !range.low_open && !range.high_open)
-    return "between " + option_detail::format_number(range.low) + " and " + option_detail::format_number(range.high);
+    return "between " + option_detail::format_number(range.low) + " and " +
+           option_detail::format_number(range.high);
   std::string out;
-  if (low) out.append(range.low_open ? "above " : "at least ").append(option_detail::format_number(range.low));
+  if (low)
+    out.append(range.low_open ? "above " : "at least ")
+        .append(option_detail::format_number(range.low));
   if (low && high) out.append(" and ");
-  if (high) out.append(range.high_open ? "below " : "at most ").append(option_detail::format_number(range.high));
+  if (high)
+    out.append(range.high_open ? "below " : "at most ")
+        .append(option_detail::format_number(range.high));
   return out;
 }
 
@@ -70,7 +80,8 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
     if (length > 256) continue;
     const size_t distance = edit_distance(word, name);
     // A third of the letters may differ; more is another word.
-    if (distance < best_distance && distance <= std::max<size_t>(1, length / 3) && distance < length) {
+    if (distance < best_distance && distance <= std::max<size_t>(1, length / 3) &&
+        distance < length) {
       best = name;
       best_distance = distance;
     }
@@ -78,17 +89,22 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
   return best;
 }
 
-void fail_unknown_option(std::string_view name, const std::vector<std::string>& names, const ValueSource& source) {
+void fail_unknown_option(std::string_view name, const std::vector<std::string>& names,
+                         const ValueSource& source) {
   const std::string near = nearest_name(name, names);
   if (!near.empty())
-    fail(ErrorKind::option, "config", source.place, ": unknown option \"", name, "\"; did you mean \"", near, "\"?");
-  fail(ErrorKind::option, "config", source.place, ": unknown option \"", name, "\"; the options are ", joined(names), ".");
+    fail(ErrorKind::option, "config", source.place, ": unknown option \"", name,
+         "\"; did you mean \"", near, "\"?");
+  fail(ErrorKind::option, "config", source.place, ": unknown option \"", name,
+       "\"; the options are ", joined(names), ".");
 }
 
 void refuse_repeated_settings(const std::vector<Setting>& settings) {
-  std::map<std::pair<std::string, std::string>, const std::string*> seen;  // (source, name) -> first place
+  std::map<std::pair<std::string, std::string>, const std::string*>
+      seen;  // (source, name) -> first place
   for (const Setting& setting : settings) {
-    const auto [entry, fresh] = seen.try_emplace({source_of(setting.source.place), setting.name}, &setting.source.place);
+    const auto [entry, fresh] =
+        seen.try_emplace({source_of(setting.source.place), setting.name}, &setting.source.place);
     require(fresh, ErrorKind::option, "config", setting.source.place, ": option \"", setting.name,
             "\" is given twice; the first is at ", *entry->second, ". Keep one of them.");
   }
@@ -105,12 +121,13 @@ std::vector<std::string> field_names(const std::vector<Field>& fields) {
   return names;
 }
 
-bool set_field(const std::vector<Field>& fields, std::string_view name, std::string_view text, const ValueSource& source,
-               bool unknown_is_error) {
+bool set_field(const std::vector<Field>& fields, std::string_view name, std::string_view text,
+               const ValueSource& source, bool unknown_is_error) {
   const Field* field = nullptr;
   for (const Field& candidate : fields) {
     if (candidate.name != name) continue;
-    require(field == nullptr, ErrorKind::internal, "config", "an options struct declares \"", name, "\" twice.");
+    require(field == nullptr, ErrorKind::internal, "config", "an options struct declares \"", name,
+            "\" twice.");
     field = &candidate;
   }
   if (field == nullptr) {
@@ -119,9 +136,11 @@ bool set_field(const std::vector<Field>& fields, std::string_view name, std::str
   }
   const Verdict verdict = field->codec->assign(text, field->range, field->value);
   if (verdict == Verdict::outside)
-    fail(ErrorKind::option, "config", source.place, ": option \"", name, "\" must be ", range_text(field->range), ", got ", text);
+    fail(ErrorKind::option, "config", source.place, ": option \"", name, "\" must be ",
+         range_text(field->range), ", got ", text);
   if (verdict == Verdict::malformed)
-    fail(ErrorKind::option, "config", source.place, ": option \"", name, "\" must be ", field->codec->expects(), ", got ",
+    fail(ErrorKind::option, "config", source.place, ": option \"", name, "\" must be ",
+         field->codec->expects(), ", got ",
          text.size() <= 200 ? quoted(text) : quoted(cut_to_width(text, 200)) + "...");
   return true;
 }
@@ -139,7 +158,8 @@ void check_fields(const std::vector<Field>& fields, std::string_view where) {
 std::vector<OptionText> describe_fields(const std::vector<Field>& fields) {
   std::vector<OptionText> out;
   for (const Field& field : fields)
-    out.push_back({field.name, field.codec->format(field.value), field.codec->type(), field.codec->bounds(field.range), field.help});
+    out.push_back({field.name, field.codec->format(field.value), field.codec->type(),
+                   field.codec->bounds(field.range), field.help});
   return out;
 }
 

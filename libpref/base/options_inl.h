@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bodies of the templates in options.h. `fields` is walked once into a list of type-erased fields; everything else is
-// ordinary code in options.cpp, so an options struct costs a translation unit one small instantiation.
+// Bodies of the templates in options.h. `fields` is walked once into a list of type-erased fields;
+// everything else is ordinary code in options.cpp, so an options struct costs a translation unit
+// one small instantiation.
 #pragma once
 #include <cstddef>
 #include <type_traits>
@@ -16,7 +17,8 @@ enum class Verdict { good, malformed, outside };
 class Codec {
  public:
   virtual ~Codec() = default;
-  virtual Verdict assign(std::string_view text, const Range& range, void* value) const = 0;  ///< sets only when good
+  virtual Verdict assign(std::string_view text, const Range& range,
+                         void* value) const = 0;  ///< sets only when good
   virtual Verdict check(const void* value, const Range& range) const = 0;
   virtual std::string format(const void* value) const = 0;
   virtual std::string type() const = 0;
@@ -48,7 +50,8 @@ class EnumCodec : public Codec {
  protected:
   static constexpr size_t kEmpty = static_cast<size_t>(-1), kUnnamed = static_cast<size_t>(-2);
   explicit EnumCodec(bool optional) : optional_(optional) {}
-  virtual size_t get(const void* value) const = 0;  ///< kEmpty: no value; kUnnamed: a value without a name
+  virtual size_t get(
+      const void* value) const = 0;  ///< kEmpty: no value; kUnnamed: a value without a name
   virtual void set(void* value, size_t index) const = 0;
   std::vector<std::string_view> names_;
 
@@ -79,8 +82,10 @@ class EnumCodecOf final : public EnumCodec {
  private:
   size_t get(const void* value) const override {
     const T& held = *static_cast<const T*>(value);
-    if constexpr (EnumOf<T>::optional) return held ? index_of(*held) : kEmpty;
-    else return index_of(held);
+    if constexpr (EnumOf<T>::optional)
+      return held ? index_of(*held) : kEmpty;
+    else
+      return index_of(held);
   }
   void set(void* value, size_t index) const override {
     if (index == kEmpty) {
@@ -105,7 +110,9 @@ const Codec& codec() {
     static const EnumCodecOf<T> instance;
     return instance;
   } else {
-    static_assert(requires { codec_for(static_cast<const T*>(nullptr)); }, "not an option type; options.h lists them");
+    static_assert(
+        requires { codec_for(static_cast<const T*>(nullptr)); },
+        "not an option type; options.h lists them");
     return codec_for(static_cast<const T*>(nullptr));
   }
 }
@@ -123,7 +130,8 @@ struct Collector {
   template <class T>
   void operator()(std::string_view name, T& value, const Range& range, std::string_view help) {
     using Value = std::remove_const_t<T>;
-    fields.push_back({std::string(name), const_cast<Value*>(&value), &codec<Value>(), range, std::string(help)});
+    fields.push_back(
+        {std::string(name), const_cast<Value*>(&value), &codec<Value>(), range, std::string(help)});
   }
 };
 
@@ -145,9 +153,10 @@ std::vector<std::string> field_names(const std::vector<Field>& fields);
 namespace pref {
 
 template <class Options>
-bool set_option(Options& options, std::string_view name, std::string_view text, const ValueSource& source,
-                bool unknown_is_error) {
-  return option_detail::set_field(option_detail::fields_of(options), name, text, source, unknown_is_error);
+bool set_option(Options& options, std::string_view name, std::string_view text,
+                const ValueSource& source, bool unknown_is_error) {
+  return option_detail::set_field(option_detail::fields_of(options), name, text, source,
+                                  unknown_is_error);
 }
 
 template <class Options>
@@ -178,7 +187,8 @@ void apply_settings(Options& options, const std::vector<Setting>& settings) {
   refuse_repeated_settings(settings);
   Options result = options;
   const auto fields = option_detail::fields_of(result);
-  for (const Setting& setting : settings) option_detail::set_field(fields, setting.name, setting.text, setting.source, true);
+  for (const Setting& setting : settings)
+    option_detail::set_field(fields, setting.name, setting.text, setting.source, true);
   options = std::move(result);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bars as a stack of texts under one lock. "\r" goes to the first column, "\x1b[K" clears to the end of the line.
+// Bars as a stack of texts under one lock. "\r" goes to the first column, "\x1b[K" clears to the
+// end of the line.
 #include "libpref/base/terminal.h"
 
 #include <sys/ioctl.h>
@@ -19,7 +20,8 @@ struct Screen {
 };
 
 Screen& screen() {
-  static Screen* instance = new Screen;  // never destroyed: lines may be written by destructors at exit
+  static Screen* instance =
+      new Screen;  // never destroyed: lines may be written by destructors at exit
   return *instance;
 }
 
@@ -69,7 +71,9 @@ void TerminalBar::draw(std::string text) {
   if (screen().bars.back() == this) write_all("\r" + text_ + "\x1b[K");
 }
 
-void TerminalBar::finish(std::string_view text) { leave(std::string(kClear).append(text).append("\n")); }
+void TerminalBar::finish(std::string_view text) {
+  leave(std::string(kClear).append(text).append("\n"));
+}
 
 void TerminalBar::leave(std::string out) {
   const std::lock_guard lock(screen().mutex);

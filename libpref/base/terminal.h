@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Standard error as a screen that log lines and progress bars share: a line never lands inside a bar. Only log.cpp and
-// progress.cpp use it. Every change is one write(2), and one that fails is dropped: nothing can be told of it.
+// Standard error as a screen that log lines and progress bars share: a line never lands inside a
+// bar. Only log.cpp and progress.cpp use it. Every change is one write(2), and one that fails is
+// dropped: nothing can be told of it.
 #pragma once
 #include <string>
 #include <string_view>

@@ -7,8 +7,8 @@
 
 namespace pref {
 
-/// The length in bytes (1-4) of the valid character at text[at]; 0 when the bytes there are none (overlong forms,
-/// surrogates, code points above U+10FFFF, truncation).
+/// The length in bytes (1-4) of the valid character at text[at]; 0 when the bytes there are none
+/// (overlong forms, surrogates, code points above U+10FFFF, truncation).
 size_t utf8_length(std::string_view text, size_t at);
 
 /// The first byte that is not valid UTF-8, or npos.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Run files: a YAML mapping of option names to scalars or flat lists, each with its place. yaml-cpp reads the text;
-// aliases, tags, nested mappings, duplicate keys, files above 1 MB and nesting above 32 are refused.
+// Run files: a YAML mapping of option names to scalars or flat lists, each with its place. yaml-cpp
+// reads the text; aliases, tags, nested mappings, duplicate keys, files above 1 MB and nesting
+// above 32 are refused.
 #pragma once
 #include <string>
 #include <string_view>
@@ -10,7 +11,8 @@
 
 namespace pref {
 
-/// The settings of a YAML text in order. `path` is for messages. Throws ErrorKind::option with path:line:column.
+/// The settings of a YAML text in order. `path` is for messages. Throws ErrorKind::option with
+/// path:line:column.
 std::vector<Setting> parse_yaml_settings(std::string_view text, const std::string& path);
 std::vector<Setting> read_yaml_settings(const std::string& path);
 /// `name=value` from a command line.

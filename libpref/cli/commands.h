@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands of `pref`, one file each. Machine-readable output goes to stdout, everything else to stderr; an Error's
-// kind is the exit code. Streams are arguments, so that tests call commands as programs do.
+// The commands of `pref`, one file each. Machine-readable output goes to stdout, everything else to
+// stderr; an Error's kind is the exit code. Streams are arguments, so that tests call commands as
+// programs do.
 #pragma once
 #include <iosfwd>
 #include <optional>
@@ -9,8 +10,10 @@
 
 namespace pref::cli {
 
-/// Parses argv and runs the command. Never throws: errors are printed to `err` and become the exit code.
-int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out, std::ostream& err);
+/// Parses argv and runs the command. Never throws: errors are printed to `err` and become the exit
+/// code.
+int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out,
+                std::ostream& err);
 
 /// `pref train CONFIG.yaml [key=value ...]`; `settings` override the file.
 int train(const std::string& config, const std::vector<std::string>& settings, std::ostream& out);
@@ -22,21 +25,26 @@ struct LogpsArguments {
   bool ids = false;
   std::vector<std::string> settings;  ///< data options as key=value
 };
-/// One JSON line a row: sums of log-probs (nats), token counts, mean log sum p^2 and mean entropy of each branch.
+/// One JSON line a row: sums of log-probs (nats), token counts, mean log sum p^2 and mean entropy
+/// of each branch.
 int logps(const LogpsArguments& arguments, std::ostream& out);
 
-/// stdin: a JSON object of per-sequence sums a line; stdout: loss, gradients and rewards of that row, in double precision.
-int loss(const std::string& objective, const std::vector<std::string>& settings, std::istream& in, std::ostream& out);
+/// stdin: a JSON object of per-sequence sums a line; stdout: loss, gradients and rewards of that
+/// row, in double precision.
+int loss(const std::string& objective, const std::vector<std::string>& settings, std::istream& in,
+         std::ostream& out);
 
 struct TokenizeArguments {
   std::string model;
   std::optional<std::string> chat_format;
   bool add_special_tokens = false;
 };
-/// stdin: a string, {"text": ...} or {"messages": [...], "add_generation_prompt": bool} a line; stdout: an array of ids.
+/// stdin: a string, {"text": ...} or {"messages": [...], "add_generation_prompt": bool} a line;
+/// stdout: an array of ids.
 int tokenize(const TokenizeArguments& arguments, std::istream& in, std::ostream& out);
 
-/// Versions and paths of every library in use, threads, and the memory a training run of `model` takes ("" = no plan).
+/// Versions and paths of every library in use, threads, and the memory a training run of `model`
+/// takes ("" = no plan).
 int doctor(const std::string& model, std::ostream& out);
 
 /// Opens a checkpoint and checks every digest.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The line protocol of commands that read stdin: one JSON value in, one JSON value out; a line that cannot be used gives
+// The line protocol of commands that read stdin: one JSON value in, one JSON value out; a line that
+// cannot be used gives
 // {"error": "..."} and exit code 65 at the end, and the lines after it are still answered.
 #pragma once
 #include <istream>
@@ -24,10 +25,16 @@ int answer_json_lines(std::istream& in, std::ostream& out, const Answer& answer)
       out << answer(nlohmann::json::parse(line)) << "\n";
     } catch (const nlohmann::json::exception& error) {
       code = static_cast<int>(ErrorKind::data);
-      out << JsonObject().add("error", "stdin:" + std::to_string(number) + ": " + error.what()).str() << "\n";
+      out << JsonObject()
+                 .add("error", "stdin:" + std::to_string(number) + ": " + error.what())
+                 .str()
+          << "\n";
     } catch (const Error& error) {
       code = static_cast<int>(ErrorKind::data);
-      out << JsonObject().add("error", "stdin:" + std::to_string(number) + ": " + error.what()).str() << "\n";
+      out << JsonObject()
+                 .add("error", "stdin:" + std::to_string(number) + ": " + error.what())
+                 .str()
+          << "\n";
     }
     out.flush();
   }

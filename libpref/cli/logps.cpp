@@ -15,12 +15,14 @@ int logps(const LogpsArguments& arguments, std::ostream& out) {
   DataOptions options;
   options.max_length = std::nullopt;  // rows are scored whole unless a length is asked for
   std::vector<Setting> settings;
-  for (const auto& setting : arguments.settings) settings.push_back(parse_setting_argument(setting));
+  for (const auto& setting : arguments.settings)
+    settings.push_back(parse_setting_argument(setting));
   apply_settings(options, settings);
   Model model = load_model(arguments.model);
   const PreferenceData data = load_preferences({arguments.data}, model.tokenizer(), options);
 
-  static constexpr std::array<const char*, 3> kBranch = {"chosen", "rejected", "reference_response"};
+  static constexpr std::array<const char*, 3> kBranch = {"chosen", "rejected",
+                                                         "reference_response"};
   const Objective any_objective(SFT{});
   PreferenceStep engine(model.network(), any_objective, {});
   engine.statistics(data.rows, [&](const PackingPlan& plan, const SequenceStatistics& s) {
@@ -31,7 +33,8 @@ int logps(const LogpsArguments& arguments, std::ostream& out) {
       const int64_t first = plan.row_first_sequence[r];
       const size_t branches = std::min(row.branches.size(), kBranch.size());
       const auto each = [&](const char* group, const auto& value) {
-        for (size_t k = 0; k < branches; ++k) line.add(std::string(group) + "/" + kBranch[k], value(first + k));
+        for (size_t k = 0; k < branches; ++k)
+          line.add(std::string(group) + "/" + kBranch[k], value(first + k));
       };
       each("logps", [&](int64_t i) { return s.logp[i]; });
       each("num_tokens", [&](int64_t i) { return static_cast<int64_t>(s.num_tokens[i]); });
@@ -45,7 +48,8 @@ int logps(const LogpsArguments& arguments, std::ostream& out) {
           line.add_raw(name, array.str());
         };
         add_ids("prompt_ids", row.prompt);
-        for (size_t k = 0; k < branches; ++k) add_ids(std::string(kBranch[k]) + "_ids", row.branches[k]);
+        for (size_t k = 0; k < branches; ++k)
+          add_ids(std::string(kBranch[k]) + "_ids", row.branches[k]);
       }
       out << line.str() << "\n";
     }

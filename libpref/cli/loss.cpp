@@ -16,15 +16,18 @@ constexpr std::array<const char*, 3> kBranch = {"chosen", "rejected", "reference
 double field(const nlohmann::json& row, const std::string& name, std::optional<double> fallback) {
   const auto found = row.find(name);
   if (found == row.end()) {
-    require(fallback.has_value(), ErrorKind::data, "loss", "field \"", name, "\" is required and missing.");
+    require(fallback.has_value(), ErrorKind::data, "loss", "field \"", name,
+            "\" is required and missing.");
     return *fallback;
   }
-  require(found->is_number(), ErrorKind::data, "loss", "field \"", name, "\" must be a number, got ", found->dump(), ".");
+  require(found->is_number(), ErrorKind::data, "loss", "field \"", name,
+          "\" must be a number, got ", found->dump(), ".");
   return found->get<double>();
 }
 
 Row<double> row_of(const nlohmann::json& json, const Objective& objective) {
-  require(json.is_object(), ErrorKind::data, "loss", "each line must be a JSON object, got ", json.type_name(), ".");
+  require(json.is_object(), ErrorKind::data, "loss", "each line must be a JSON object, got ",
+          json.type_name(), ".");
   Row<double> row;
   row.branches = 0;
   for (const char* side : kBranch) {
@@ -36,7 +39,8 @@ Row<double> row_of(const nlohmann::json& json, const Objective& objective) {
     s.logp = field(json, name("logps"), std::nullopt);
     s.ref_logp = field(json, name("ref_logps"), needed(reference));
     s.num_tokens = field(json, name("num_tokens"), 1.0);
-    require(s.num_tokens >= 1, ErrorKind::data, "loss", name("num_tokens"), " must be at least 1, got ", s.num_tokens, ".");
+    require(s.num_tokens >= 1, ErrorKind::data, "loss", name("num_tokens"),
+            " must be at least 1, got ", s.num_tokens, ".");
     s.collision = field(json, name("collision"), needed(has(objective.needs(), Needs::collision)));
     s.max_logp = field(json, name("max_logp"), needed(has(objective.needs(), Needs::max_logp)));
   }
@@ -47,7 +51,8 @@ Row<double> row_of(const nlohmann::json& json, const Objective& objective) {
 
 }  // namespace
 
-int loss(const std::string& name, const std::vector<std::string>& settings, std::istream& in, std::ostream& out) {
+int loss(const std::string& name, const std::vector<std::string>& settings, std::istream& in,
+         std::ostream& out) {
   Term term = make_term(name);
   std::vector<Setting> parsed;
   for (const auto& setting : settings) parsed.push_back(parse_setting_argument(setting));
@@ -58,8 +63,10 @@ int loss(const std::string& name, const std::vector<std::string>& settings, std:
     const RowLoss<double> value = objective(row, {1, row.branch[0].num_tokens});
     JsonObject answer;
     answer.add("loss", value.loss);
-    for (int k = 0; k < row.branches; ++k) answer.add(std::string("grad/") + kBranch[k], value.d_logp[k]);
-    for (int k = 0; k < std::min(row.branches, 2); ++k) answer.add(std::string("rewards/") + kBranch[k], value.reward[k]);
+    for (int k = 0; k < row.branches; ++k)
+      answer.add(std::string("grad/") + kBranch[k], value.d_logp[k]);
+    for (int k = 0; k < std::min(row.branches, 2); ++k)
+      answer.add(std::string("rewards/") + kBranch[k], value.reward[k]);
     return answer.str();
   });
 }

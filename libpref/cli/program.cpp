@@ -26,7 +26,8 @@ Machine-readable output goes to stdout, everything else to stderr. Exit codes: 0
 
 }  // namespace
 
-int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out, std::ostream& err) {
+int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out,
+                std::ostream& err) {
   CLI::App app("pref: preference optimization of language models (DPO and its family)", "pref");
   app.footer(kFooter);
   app.require_subcommand(1);
@@ -40,29 +41,39 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   train_app->footer("\n" + train_help());
   train_app->callback([&] { chosen = [&] { return train(config, train_settings, out); }; });
 
-  auto* logps_app = app.add_subcommand("logps", "log-probs of every row of a preference file, one JSON line a row");
+  auto* logps_app = app.add_subcommand(
+      "logps", "log-probs of every row of a preference file, one JSON line a row");
   LogpsArguments logps_arguments;
   logps_app->add_option("--model", logps_arguments.model, "model folder")->required();
-  logps_app->add_option("--data", logps_arguments.data, "preference rows (.jsonl, .jsonl.gz)")->required();
-  logps_app->add_flag("--ids", logps_arguments.ids, "also print prompt_ids, chosen_ids, rejected_ids");
-  logps_app->add_option("--set", logps_arguments.settings, "data option, key=value (max_length, chat_format, ...)");
+  logps_app->add_option("--data", logps_arguments.data, "preference rows (.jsonl, .jsonl.gz)")
+      ->required();
+  logps_app->add_flag("--ids", logps_arguments.ids,
+                      "also print prompt_ids, chosen_ids, rejected_ids");
+  logps_app->add_option("--set", logps_arguments.settings,
+                        "data option, key=value (max_length, chat_format, ...)");
   logps_app->callback([&] { chosen = [&] { return logps(logps_arguments, out); }; });
 
-  auto* loss_app = app.add_subcommand("loss", "what an objective does with per-sequence sums: stdin JSONL to stdout JSONL");
+  auto* loss_app = app.add_subcommand(
+      "loss", "what an objective does with per-sequence sums: stdin JSONL to stdout JSONL");
   std::string objective;
   std::vector<std::string> loss_settings;
   loss_app->add_option("--objective", objective, "name of the objective, e.g. dpo")->required();
   loss_app->add_option("--set", loss_settings, "option of the objective, key=value");
   loss_app->callback([&] { chosen = [&] { return loss(objective, loss_settings, in, out); }; });
 
-  auto* tokenize_app = app.add_subcommand("tokenize", "texts or conversations on stdin (JSONL) to token ids");
+  auto* tokenize_app =
+      app.add_subcommand("tokenize", "texts or conversations on stdin (JSONL) to token ids");
   TokenizeArguments tokenize_arguments;
-  tokenize_app->add_option("--model", tokenize_arguments.model, "folder with tokenizer files")->required();
-  tokenize_app->add_option("--chat-format", tokenize_arguments.chat_format, "zephyr, chatml or llama-2, for conversations");
-  tokenize_app->add_flag("--add-special-tokens", tokenize_arguments.add_special_tokens, "plain text begins with BOS where the model has one");
+  tokenize_app->add_option("--model", tokenize_arguments.model, "folder with tokenizer files")
+      ->required();
+  tokenize_app->add_option("--chat-format", tokenize_arguments.chat_format,
+                           "zephyr, chatml or llama-2, for conversations");
+  tokenize_app->add_flag("--add-special-tokens", tokenize_arguments.add_special_tokens,
+                         "plain text begins with BOS where the model has one");
   tokenize_app->callback([&] { chosen = [&] { return tokenize(tokenize_arguments, in, out); }; });
 
-  auto* doctor_app = app.add_subcommand("doctor", "libraries in use, threads, and the memory plan of a model");
+  auto* doctor_app =
+      app.add_subcommand("doctor", "libraries in use, threads, and the memory plan of a model");
   std::string doctor_model;
   doctor_app->add_option("--model", doctor_model, "model folder to plan for");
   doctor_app->callback([&] { chosen = [&] { return doctor(doctor_model, out); }; });
@@ -83,7 +94,8 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
     err << "error: " << error.what() << "\n";
     return error.exit_code();
   } catch (const std::exception& error) {
-    err << "error: " << error.what() << "\nThis is a fault of libpref; please report it with the command that led here.\n";
+    err << "error: " << error.what()
+        << "\nThis is a fault of libpref; please report it with the command that led here.\n";
     return static_cast<int>(ErrorKind::internal);
   }
 }

@@ -32,9 +32,11 @@ struct SFTRun {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit("trainer", self.trainer, any(), "what is trained: dpo, or sft (cross-entropy of the chosen response)");
+    visit("trainer", self.trainer, any(),
+          "what is trained: dpo, or sft (cross-entropy of the chosen response)");
     visit("model_name_or_path", self.model_name_or_path, any(), "model folder to start from");
-    visit("eval_dataset_name", self.eval_dataset_name, any(), "files of evaluation rows, read like dataset_name");
+    visit("eval_dataset_name", self.eval_dataset_name, any(),
+          "files of evaluation rows, read like dataset_name");
     DataOptions::fields(self.data, visit);
     TrainerOptions::fields(self.train, visit);
   }
@@ -50,23 +52,51 @@ struct DPORun : SFTRun {
   static void fields(Self& self, Visit&& visit) {
     SFTRun::fields(self, visit);
     DPO::fields(self.objective, visit);
-    visit("loss_type", self.loss_type, any(), "terms of the loss: sigmoid, sft (cross-entropy of the chosen response)");
+    visit("loss_type", self.loss_type, any(),
+          "terms of the loss: sigmoid, sft (cross-entropy of the chosen response)");
     visit("loss_weights", self.loss_weights, any(), "one weight per loss_type; default 1 each");
     ReferenceOptions::fields(self.reference, visit);
   }
 };
 
-// Keys that users have in their files and that cannot change what libpref computes here: hub upload, attention switches,
-// data loading of other programs, performance keys of paths that do not exist on a CPU. Reported once, never silently.
-constexpr std::array kIgnored = {
-    "attn_implementation", "bf16", "bf16_full_eval", "dataloader_num_workers", "dataset_num_proc", "dataset_split",
-    "dataset_test_split", "dataset_train_split", "ddp_timeout", "do_eval", "do_train", "fp16", "gradient_checkpointing",
-    "gradient_checkpointing_kwargs", "hub_model_id", "hub_strategy", "log_level", "model_revision",
-    "overwrite_output_dir", "per_device_eval_batch_size", "precompute_ref_batch_size", "precompute_ref_log_probs",
-    "push_to_hub", "remove_unused_columns", "report_to", "run_name", "tf32", "torch_dtype", "trust_remote_code",
-    "use_liger_kernel", "padding_free", "disable_dropout"};
+// Keys that users have in their files and that cannot change what libpref computes here: hub
+// upload, attention switches, data loading of other programs, performance keys of paths that do not
+// exist on a CPU. Reported once, never silently.
+constexpr std::array kIgnored = {"attn_implementation",
+                                 "bf16",
+                                 "bf16_full_eval",
+                                 "dataloader_num_workers",
+                                 "dataset_num_proc",
+                                 "dataset_split",
+                                 "dataset_test_split",
+                                 "dataset_train_split",
+                                 "ddp_timeout",
+                                 "do_eval",
+                                 "do_train",
+                                 "fp16",
+                                 "gradient_checkpointing",
+                                 "gradient_checkpointing_kwargs",
+                                 "hub_model_id",
+                                 "hub_strategy",
+                                 "log_level",
+                                 "model_revision",
+                                 "overwrite_output_dir",
+                                 "per_device_eval_batch_size",
+                                 "precompute_ref_batch_size",
+                                 "precompute_ref_log_probs",
+                                 "push_to_hub",
+                                 "remove_unused_columns",
+                                 "report_to",
+                                 "run_name",
+                                 "tf32",
+                                 "torch_dtype",
+                                 "trust_remote_code",
+                                 "use_liger_kernel",
+                                 "padding_free",
+                                 "disable_dropout"};
 
-// Takes out the ignored keys, saying so, and refuses keys that another trainer knows and `Run` does not.
+// Takes out the ignored keys, saying so, and refuses keys that another trainer knows and `Run` does
+// not.
 template <class Run>
 std::vector<Setting> relevant(const std::vector<Setting>& settings) {
   std::vector<Setting> kept;
@@ -76,17 +106,20 @@ std::vector<Setting> relevant(const std::vector<Setting>& settings) {
       ignored += (ignored.empty() ? "" : ", ") + s.name;
       continue;
     }
-    require(known_option<Run>(s.name) || !known_option<DPORun>(s.name), ErrorKind::option, "config", s.source.place,
-            ": option \"", s.name, "\" has no effect with trainer: sft. Remove it, or choose trainer: dpo.");
+    require(known_option<Run>(s.name) || !known_option<DPORun>(s.name), ErrorKind::option, "config",
+            s.source.place, ": option \"", s.name,
+            "\" has no effect with trainer: sft. Remove it, or choose trainer: dpo.");
     kept.push_back(s);
   }
-  if (!ignored.empty()) log_info("ignored, for they concern other software or cannot change the result: ", ignored);
+  if (!ignored.empty())
+    log_info("ignored, for they concern other software or cannot change the result: ", ignored);
   return kept;
 }
 
 Objective objective_of(const DPORun& run) {
-  require(run.loss_weights.empty() || run.loss_weights.size() == run.loss_type.size(), ErrorKind::option, "config",
-          "loss_weights must have one weight per loss_type (", run.loss_type.size(), "), got ", run.loss_weights.size(), ".");
+  require(run.loss_weights.empty() || run.loss_weights.size() == run.loss_type.size(),
+          ErrorKind::option, "config", "loss_weights must have one weight per loss_type (",
+          run.loss_type.size(), "), got ", run.loss_weights.size(), ".");
   std::vector<WeightedTerm> terms;
   for (size_t i = 0; i < run.loss_type.size(); ++i) {
     Term term = make_term(run.loss_type[i]);
@@ -102,17 +135,20 @@ extern "C" void stop_running(int) {
 }
 
 template <class Run>
-int run_training(const Run& run, const Objective& objective, const ReferenceOptions& reference, std::ostream& out) {
+int run_training(const Run& run, const Objective& objective, const ReferenceOptions& reference,
+                 std::ostream& out) {
   const auto require_path = [](bool given, const char* name) {
     require(given, ErrorKind::option, "config", "option \"", name, "\" is required and missing.");
   };
   require_path(!run.model_name_or_path.empty(), "model_name_or_path");
   require_path(!run.data.dataset_name.empty(), "dataset_name");
   require_path(!run.train.output_dir.empty(), "output_dir");
-  require(run.train.eval_strategy == Interval::no || !run.eval_dataset_name.empty(), ErrorKind::option, "config",
-          "eval_strategy needs eval_dataset_name.");
-  require(run.eval_dataset_name.empty() || run.train.eval_strategy != Interval::no, ErrorKind::option, "config",
-          "eval_dataset_name has no effect with eval_strategy: no. Set eval_strategy: steps or epoch.");
+  require(run.train.eval_strategy == Interval::no || !run.eval_dataset_name.empty(),
+          ErrorKind::option, "config", "eval_strategy needs eval_dataset_name.");
+  require(
+      run.eval_dataset_name.empty() || run.train.eval_strategy != Interval::no, ErrorKind::option,
+      "config",
+      "eval_dataset_name has no effect with eval_strategy: no. Set eval_strategy: steps or epoch.");
 
   Model model = load_model(run.model_name_or_path);
   log_lines(LogLevel::info, "memory plan:\n" + plan_memory(model.config(), run.train).text());
@@ -147,7 +183,9 @@ int run_training(const Run& run, const Objective& objective, const ReferenceOpti
 
 }  // namespace
 
-std::string train_help() { return "Options of CONFIG.yaml and key=value:\n" + render_option_help(describe_options(DPORun{})); }
+std::string train_help() {
+  return "Options of CONFIG.yaml and key=value:\n" + render_option_help(describe_options(DPORun{}));
+}
 
 int train(const std::string& config, const std::vector<std::string>& overrides, std::ostream& out) {
   std::vector<Setting> settings = read_yaml_settings(config);

@@ -10,7 +10,12 @@ namespace pref::cli {
 int verify(const std::string& checkpoint, std::ostream& out) {
   const Checkpoint opened = open_checkpoint(checkpoint);
   for (const auto& file : opened.files)
-    out << JsonObject().add("file", file.name).add("bytes", file.size).add("sha256", file.sha256).str() << "\n";
+    out << JsonObject()
+               .add("file", file.name)
+               .add("bytes", file.size)
+               .add("sha256", file.sha256)
+               .str()
+        << "\n";
   return 0;
 }
 

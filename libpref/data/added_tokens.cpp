@@ -28,14 +28,15 @@ std::optional<File> read_json_file(const std::string& folder, const std::string&
   const std::string text = posix_file_system().read(file.path, kMaxConfigBytes);
   file.json = parse_json(text, "tokenizer", file.path,
                          {.max_bytes = kMaxConfigBytes, .max_depth = 64, .max_values = 4'000'000});
-  require(file.json.is_object(), ErrorKind::data, "tokenizer", file.path, ": an object is required, found ",
-          describe_json(file.json), ".");
+  require(file.json.is_object(), ErrorKind::data, "tokenizer", file.path,
+          ": an object is required, found ", describe_json(file.json), ".");
   return file;
 }
 
-[[noreturn]] void fail_type(const File& file, const std::string& pointer, std::string_view expected, const Json& found) {
-  fail(ErrorKind::data, "tokenizer", file.path, ": ", pointer, ": ", expected, " is required, found ",
-       describe_json(found), ".");
+[[noreturn]] void fail_type(const File& file, const std::string& pointer, std::string_view expected,
+                            const Json& found) {
+  fail(ErrorKind::data, "tokenizer", file.path, ": ", pointer, ": ", expected,
+       " is required, found ", describe_json(found), ".");
 }
 
 /// A token given as a string or as {"content": string, ...}; null and absent give nothing.
@@ -63,20 +64,23 @@ void read_added(const File& file, TokenizerFolder& out) {
     const std::string pointer = "/added_tokens_decoder/" + escape_text(key);
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    require(error == std::errc() && end == key.data() + key.size() && id >= 0 && id < kMaxTokenId, ErrorKind::data,
-            "tokenizer", file.path, ": ", pointer, ": a token id in [0, ", kMaxTokenId, ") is required.");
+    require(error == std::errc() && end == key.data() + key.size() && id >= 0 && id < kMaxTokenId,
+            ErrorKind::data, "tokenizer", file.path, ": ", pointer, ": a token id in [0, ",
+            kMaxTokenId, ") is required.");
     if (!value.is_object() || !value.contains("content") || !value.at("content").is_string() ||
         value.at("content").get_ref<const std::string&>().empty())
       fail_type(file, pointer, "an object with a content that is not empty", value);
     AddedToken token{.content = value.at("content").get<std::string>()};
-    for (const auto& [name, flag] : {std::pair{"special", &token.special}, {"lstrip", &token.lstrip},
+    for (const auto& [name, flag] : {std::pair{"special", &token.special},
+                                     {"lstrip", &token.lstrip},
                                      {"rstrip", &token.rstrip}}) {
       if (!value.contains(name)) continue;
-      if (!value.at(name).is_boolean()) fail_type(file, pointer + "/" + name, "true or false", value.at(name));
+      if (!value.at(name).is_boolean())
+        fail_type(file, pointer + "/" + name, "true or false", value.at(name));
       *flag = value.at(name).get<bool>();
     }
-    require(out.added.emplace(id, std::move(token)).second, ErrorKind::data, "tokenizer", file.path, ": ", pointer,
-            ": the id stands twice.");
+    require(out.added.emplace(id, std::move(token)).second, ErrorKind::data, "tokenizer", file.path,
+            ": ", pointer, ": the id stands twice.");
   }
 }
 
@@ -87,8 +91,8 @@ void read_chat_template(const File& file, TokenizerFolder& out) {
     out.chat_template = found->get<std::string>();
   } else if (found->is_array()) {  // [{"name": "default", "template": ...}, ...]
     for (const Json& entry : *found)
-      if (entry.is_object() && entry.value("name", Json()) == "default" && entry.contains("template") &&
-          entry.at("template").is_string())
+      if (entry.is_object() && entry.value("name", Json()) == "default" &&
+          entry.contains("template") && entry.at("template").is_string())
         out.chat_template = entry.at("template").get<std::string>();
   } else {
     fail_type(file, "/chat_template", "a string or a list of named templates", *found);
@@ -103,10 +107,13 @@ TokenizerFolder read_tokenizer_folder(const std::string& folder) {
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
     const std::optional<File> file = read_json_file(folder, name);
     if (!file) continue;
-    for (const auto& [key, slot] : {std::pair{"bos_token", &out.bos}, {"eos_token", &out.eos},
-                                    {"pad_token", &out.pad}, {"unk_token", &out.unk}})
+    for (const auto& [key, slot] : {std::pair{"bos_token", &out.bos},
+                                    {"eos_token", &out.eos},
+                                    {"pad_token", &out.pad},
+                                    {"unk_token", &out.unk}})
       if (auto text = token_text(*file, key)) *slot = std::move(text);
-    if (const auto more = file->json.find("additional_special_tokens"); more != file->json.end() && more->is_array())
+    if (const auto more = file->json.find("additional_special_tokens");
+        more != file->json.end() && more->is_array())
       for (const Json& token : *more) {
         if (token.is_string()) out.additional.push_back(token.get<std::string>());
         if (token.is_object() && token.contains("content") && token.at("content").is_string())
@@ -118,7 +125,8 @@ TokenizerFolder read_tokenizer_folder(const std::string& folder) {
     read_chat_template(*file, out);
   }
   const std::string jinja = join_path(folder, "chat_template.jinja");
-  if (posix_file_system().info(jinja).exists) out.chat_template = posix_file_system().read(jinja, kMaxConfigBytes);
+  if (posix_file_system().info(jinja).exists)
+    out.chat_template = posix_file_system().read(jinja, kMaxConfigBytes);
   return out;
 }
 

@@ -12,7 +12,8 @@ namespace {
 
 std::string counts(const std::map<std::string, int64_t>& map) {
   std::string out;
-  for (const auto& [name, count] : map) out += (out.empty() ? "" : ", ") + name + " " + std::to_string(count);
+  for (const auto& [name, count] : map)
+    out += (out.empty() ? "" : ", ") + name + " " + std::to_string(count);
   return out;
 }
 
@@ -25,8 +26,8 @@ int64_t DataReport::rows_skipped() const {
 }
 
 void DataReport::check() const {
-  require(rows_read == rows_used + rows_skipped(), ErrorKind::internal, "data", "rows read ", rows_read, " != used ",
-          rows_used, " + skipped ", rows_skipped());
+  require(rows_read == rows_used + rows_skipped(), ErrorKind::internal, "data", "rows read ",
+          rows_read, " != used ", rows_used, " + skipped ", rows_skipped());
 }
 
 std::string DataReport::summary() const {
@@ -34,14 +35,17 @@ std::string DataReport::summary() const {
   out << rows_read << " rows read, " << rows_used << " used";
   if (!skipped.empty()) out << "; skipped: " << counts(skipped);
   if (!rejects_path.empty()) out << " (listed in " << rejects_path << ")";
-  out << "\nlayout: " << counts(dialects) << "; chat format: " << (chat_format.empty() ? "none" : chat_format)
+  out << "\nlayout: " << counts(dialects)
+      << "; chat format: " << (chat_format.empty() ? "none" : chat_format)
       << "; tokenizer: " << tokenizer;
   out << "\ntokens: " << format_count(static_cast<double>(prompt_tokens)) << " in prompts, "
-      << format_count(static_cast<double>(response_tokens)) << " in responses; longest sequence " << longest_sequence;
+      << format_count(static_cast<double>(response_tokens)) << " in responses; longest sequence "
+      << longest_sequence;
   if (truncation.prompts + truncation.responses > 0)
-    out << "\ntruncated: " << truncation.prompts << " prompts (" << truncation.prompt_tokens << " tokens, left), "
-        << truncation.responses << " rows' responses (" << truncation.response_tokens_left << " tokens left, "
-        << truncation.response_tokens_right << " right)";
+    out << "\ntruncated: " << truncation.prompts << " prompts (" << truncation.prompt_tokens
+        << " tokens, left), " << truncation.responses << " rows' responses ("
+        << truncation.response_tokens_left << " tokens left, " << truncation.response_tokens_right
+        << " right)";
   if (!notes.empty()) out << "\nnotes: " << counts(notes);
   if (!extra_keys.empty()) out << "\nkeys that are not read: " << counts(extra_keys);
   return out.str();

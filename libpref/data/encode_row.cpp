@@ -26,12 +26,16 @@ Texts render(const PreferenceRow& row, const EncodeOptions& options, const Templ
       texts.completions.push_back(branch.text);
       continue;
     }
-    require(options.chat_format != ChatFormat::automatic, ErrorKind::option, "encode_row", row.place,
-            ": the row is a conversation and the tokenizer's folder names no known chat format. Set chat_format to "
+    require(options.chat_format != ChatFormat::automatic, ErrorKind::option, "encode_row",
+            row.place,
+            ": the row is a conversation and the tokenizer's folder names no known chat format. "
+            "Set chat_format to "
             "zephyr, chatml, qwen2, qwen2.5 or llama-2.");
     try {
-      RenderedChat chat = render_chat_pair(options.chat_format, row.prompt.messages, branch.messages, tokens);
-      texts.prompt = std::move(chat.prompt);  // the same for every branch: it depends on the prompt alone
+      RenderedChat chat =
+          render_chat_pair(options.chat_format, row.prompt.messages, branch.messages, tokens);
+      texts.prompt =
+          std::move(chat.prompt);  // the same for every branch: it depends on the prompt alone
       texts.completions.push_back(std::move(chat.completion));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;
@@ -44,17 +48,19 @@ Texts render(const PreferenceRow& row, const EncodeOptions& options, const Templ
 bool mentions(const Content& content, const std::string& token) {
   if (token.empty()) return false;
   const auto in = [&](const std::string& text) { return text.find(token) != std::string::npos; };
-  return in(content.text) || std::any_of(content.messages.begin(), content.messages.end(),
-                                         [&](const Message& message) { return in(message.content); });
+  return in(content.text) ||
+         std::any_of(content.messages.begin(), content.messages.end(),
+                     [&](const Message& message) { return in(message.content); });
 }
 
 /// Ids of the prompt with one BOS in front where the tokenizer wants it.
-Ids encode_prompt(const std::string& text, const Tokenizer& tokenizer, std::vector<std::string>& notes) {
+Ids encode_prompt(const std::string& text, const Tokenizer& tokenizer,
+                  std::vector<std::string>& notes) {
   Ids ids = tokenizer.encode(text);
   const std::optional<int32_t> bos = tokenizer.special().bos;
   if (!bos) return ids;
-  const auto own = static_cast<size_t>(std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return id != *bos; }) -
-                                       ids.begin());
+  const auto own = static_cast<size_t>(
+      std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return id != *bos; }) - ids.begin());
   if (own > 1) {
     notes.emplace_back("double_bos");
     ids.erase(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(own - 1));
@@ -66,19 +72,23 @@ Ids encode_prompt(const std::string& text, const Tokenizer& tokenizer, std::vect
 void end_response(Ids& ids, const Tokenizer& tokenizer, EosPolicy policy) {
   if (policy == EosPolicy::never) return;
   const std::optional<int32_t> eos = tokenizer.special().eos;
-  require(eos.has_value(), ErrorKind::option, "encode_row", "the tokenizer has no EOS token; set eos_policy: never");
-  const auto last = std::find(ids.rbegin(), ids.rend(), *eos).base();  // behind the last EOS; begin() without one
+  require(eos.has_value(), ErrorKind::option, "encode_row",
+          "the tokenizer has no EOS token; set eos_policy: never");
+  const auto last =
+      std::find(ids.rbegin(), ids.rend(), *eos).base();  // behind the last EOS; begin() without one
   if (last == ids.begin() || !strip(tokenizer.decode({last, ids.end()})).empty()) {
     ids.push_back(*eos);
   } else if (policy == EosPolicy::append_if_absent) {
     ids.erase(last, ids.end());
-    while (ids.size() > 1 && ids[ids.size() - 2] == *eos) ids.pop_back();  // the text had one and the template another
+    while (ids.size() > 1 && ids[ids.size() - 2] == *eos)
+      ids.pop_back();  // the text had one and the template another
   }
 }
 
 }  // namespace
 
-bool merges_across(const Tokenizer& tokenizer, std::string_view prompt, std::string_view completion) {
+bool merges_across(const Tokenizer& tokenizer, std::string_view prompt,
+                   std::string_view completion) {
   constexpr size_t kNear = 32, kFar = 256;
   if (prompt.empty() || completion.empty()) return false;
   size_t first = word_start(prompt, prompt.size() - std::min(prompt.size(), kNear));
@@ -96,7 +106,8 @@ bool merges_across(const Tokenizer& tokenizer, std::string_view prompt, std::str
   return encode_tail(tail + head) != apart;
 }
 
-EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer, const EncodeOptions& options) {
+EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer,
+                      const EncodeOptions& options) {
   const SpecialTokens& special = tokenizer.special();
   const TemplateTokens tokens{.bos = special.bos ? tokenizer.piece(*special.bos) : "",
                               .eos = special.eos ? tokenizer.piece(*special.eos) : ""};
@@ -106,17 +117,21 @@ EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer, cons
   std::vector<std::string>& notes = out.notes;
   bool special_in_text = mentions(row.prompt, tokens.bos) || mentions(row.prompt, tokens.eos);
   for (const Content& branch : row.branches)
-    special_in_text = special_in_text || mentions(branch, tokens.bos) || mentions(branch, tokens.eos);
+    special_in_text =
+        special_in_text || mentions(branch, tokens.bos) || mentions(branch, tokens.eos);
   if (special_in_text) notes.emplace_back("special_in_text");
 
   out.row.prompt = encode_prompt(texts.prompt, tokenizer, notes);
-  const bool bos_first = special.bos && !out.row.prompt.empty() && out.row.prompt[0] == *special.bos;
+  const bool bos_first =
+      special.bos && !out.row.prompt.empty() && out.row.prompt[0] == *special.bos;
   const bool bos_in_text = !tokens.bos.empty() && texts.prompt.starts_with(tokens.bos);
   bool merges = false, invertible = true;
   for (size_t b = 0; b < texts.completions.size(); ++b) {
     const std::string& completion = texts.completions[b];
-    Ids ids = texts.prompt.empty() ? tokenizer.encode(completion) : tokenizer.encode_continuation(completion);
-    if (ids.empty()) throw RowError("empty_response", 0, "response " + std::to_string(b) + " has no token");
+    Ids ids = texts.prompt.empty() ? tokenizer.encode(completion)
+                                   : tokenizer.encode_continuation(completion);
+    if (ids.empty())
+      throw RowError("empty_response", 0, "response " + std::to_string(b) + " has no token");
     merges = merges || merges_across(tokenizer, texts.prompt, completion);
     Ids whole(out.row.prompt.begin() + (bos_first && !bos_in_text ? 1 : 0), out.row.prompt.end());
     whole.insert(whole.end(), ids.begin(), ids.end());
@@ -129,16 +144,19 @@ EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer, cons
 
   std::vector<int64_t> lengths;
   for (const Ids& branch : out.row.branches) lengths.push_back(static_cast<int64_t>(branch.size()));
-  out.truncation =
-      plan_truncation(static_cast<int64_t>(out.row.prompt.size()), lengths, bos_first, options.limits);
-  if (!out.truncation.usable()) throw RowError(out.truncation.reason, 0, out.truncation.explanation);
+  out.truncation = plan_truncation(static_cast<int64_t>(out.row.prompt.size()), lengths, bos_first,
+                                   options.limits);
+  if (!out.truncation.usable())
+    throw RowError(out.truncation.reason, 0, out.truncation.explanation);
   apply_truncation(out.truncation, out.row);
-  const bool cut_response = out.truncation.response_tokens_cut_left + out.truncation.response_tokens_cut_right > 0;
+  const bool cut_response =
+      out.truncation.response_tokens_cut_left + out.truncation.response_tokens_cut_right > 0;
   if (out.truncation.prompt_tokens_cut > 0) notes.emplace_back("truncated_prompt");
   if (cut_response) notes.emplace_back("truncated_response");
   if (out.row.branches.size() == 2 && out.row.branches[0] == out.row.branches[1])
-    throw RowError("identical_pair", 0, cut_response ? "chosen and rejected have equal token ids once truncated"
-                                                     : "chosen and rejected have equal token ids");
+    throw RowError("identical_pair", 0,
+                   cut_response ? "chosen and rejected have equal token ids once truncated"
+                                : "chosen and rejected have equal token ids");
   return out;
 }
 

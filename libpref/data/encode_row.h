@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A row's text to token ids: one BOS at 0 where the model has one, prompt and responses tokenized apart and joined as
-// ids, EOS by an explicit policy, lengths by the truncation planner.
+// A row's text to token ids: one BOS at 0 where the model has one, prompt and responses tokenized
+// apart and joined as ids, EOS by an explicit policy, lengths by the truncation planner.
 #pragma once
 #include <array>
 #include <string>
@@ -15,11 +15,14 @@
 
 namespace pref {
 
-/// What ends a response, before truncation. A chat template may have written EOS, and white space after it.
+/// What ends a response, before truncation. A chat template may have written EOS, and white space
+/// after it.
 enum class EosPolicy {
-  append_if_absent,  ///< exactly one EOS is the last token; a template's tail behind it is not trained on
-  keep_tail,         ///< EOS is appended unless there; a template's tail behind it is trained on, as TRL does
-  never              ///< the ids of the text as they are
+  append_if_absent,  ///< exactly one EOS is the last token; a template's tail behind it is not
+                     ///< trained on
+  keep_tail,  ///< EOS is appended unless there; a template's tail behind it is trained on, as TRL
+              ///< does
+  never       ///< the ids of the text as they are
 };
 constexpr std::array<EnumName<EosPolicy>, 3> enum_names(EosPolicy) {
   return {{{EosPolicy::append_if_absent, "append_if_absent"},
@@ -28,7 +31,8 @@ constexpr std::array<EnumName<EosPolicy>, 3> enum_names(EosPolicy) {
 }
 
 struct EncodeOptions {
-  ChatFormat chat_format = ChatFormat::automatic;  ///< automatic: conversations are refused, the caller resolves it
+  ChatFormat chat_format =
+      ChatFormat::automatic;  ///< automatic: conversations are refused, the caller resolves it
   EosPolicy eos_policy = EosPolicy::append_if_absent;
   LengthLimits limits;
 };
@@ -36,19 +40,22 @@ struct EncodeOptions {
 struct EncodedRow {
   TokenizedRow row;
   TruncationPlan truncation;
-  /// boundary_merge: tokenized together, a token would span the end of the prompt. special_in_text: BOS or EOS stands
-  /// written in the data. double_bos: the text brought a BOS of its own beside the template's. not_invertible: decoding
-  /// does not give the text back (a normalizing tokenizer). truncated_prompt, truncated_response.
+  /// boundary_merge: tokenized together, a token would span the end of the prompt. special_in_text:
+  /// BOS or EOS stands written in the data. double_bos: the text brought a BOS of its own beside
+  /// the template's. not_invertible: decoding does not give the text back (a normalizing
+  /// tokenizer). truncated_prompt, truncated_response.
   std::vector<std::string> notes;
 };
 
-/// Throws RowError: bad_turns (the format cannot express the roles), empty_prompt, empty_response, no_response_tokens,
-/// too_long, identical_pair (equal ids); Error option for conversations without a chat format, or a policy that needs an
-/// EOS the tokenizer lacks.
-EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer, const EncodeOptions& options);
+/// Throws RowError: bad_turns (the format cannot express the roles), empty_prompt, empty_response,
+/// no_response_tokens, too_long, identical_pair (equal ids); Error option for conversations without
+/// a chat format, or a policy that needs an EOS the tokenizer lacks.
+EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer,
+                      const EncodeOptions& options);
 
-/// Would a token span the place where `completion` follows `prompt` if they were tokenized together? Looks at the words
-/// around that place (at most 256 bytes on either side).
-bool merges_across(const Tokenizer& tokenizer, std::string_view prompt, std::string_view completion);
+/// Would a token span the place where `completion` follows `prompt` if they were tokenized
+/// together? Looks at the words around that place (at most 256 bytes on either side).
+bool merges_across(const Tokenizer& tokenizer, std::string_view prompt,
+                   std::string_view completion);
 
 }  // namespace pref

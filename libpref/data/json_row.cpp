@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// nlohmann's SAX events to a JsonValue tree. Containers under construction are on a stack: no recursion on input.
+// nlohmann's SAX events to a JsonValue tree. Containers under construction are on a stack: no
+// recursion on input.
 #include "libpref/data/json_row.h"
 
 #include <algorithm>
@@ -23,8 +24,12 @@ class RowBuilder {
     add(JsonValue::Kind::boolean).boolean = value;
     return true;
   }
-  bool number_integer(int64_t value) { return number(static_cast<double>(value), std::to_string(value)); }
-  bool number_unsigned(uint64_t value) { return number(static_cast<double>(value), std::to_string(value)); }
+  bool number_integer(int64_t value) {
+    return number(static_cast<double>(value), std::to_string(value));
+  }
+  bool number_unsigned(uint64_t value) {
+    return number(static_cast<double>(value), std::to_string(value));
+  }
   bool number_float(double value, const std::string& text) { return number(value, text); }
   bool string(std::string& value) {
     add(JsonValue::Kind::string).text = std::move(value);
@@ -36,7 +41,8 @@ class RowBuilder {
   bool key(std::string& key) {
     const size_t offset = token_offset();
     if (open_.back()->find(key) != nullptr)
-      throw RowError("dup_key", offset, path() + ": the key " + escape_text(key) + " stands twice in one object");
+      throw RowError("dup_key", offset,
+                     path() + ": the key " + escape_text(key) + " stands twice in one object");
     open_.back()->members.emplace_back(std::move(key), JsonValue{});
     return true;
   }
@@ -54,7 +60,9 @@ class RowBuilder {
   /// Where the token that was just read begins: white space, ':' and ',' lie between two tokens.
   size_t token_offset() {
     size_t at = previous_;
-    while (at < line_.size() && std::string_view(" \t\r\n:,").find(line_[at]) != std::string_view::npos) ++at;
+    while (at < line_.size() &&
+           std::string_view(" \t\r\n:,").find(line_[at]) != std::string_view::npos)
+      ++at;
     previous_ = static_cast<size_t>(reached_ - line_.data());
     return at;
   }
@@ -77,7 +85,8 @@ class RowBuilder {
   }
   bool open(JsonValue::Kind kind) {
     if (open_.size() == kMaxDepth)
-      throw RowError("bad_json", token_offset(), "nesting is deeper than " + std::to_string(kMaxDepth));
+      throw RowError("bad_json", token_offset(),
+                     "nesting is deeper than " + std::to_string(kMaxDepth));
     open_.push_back(&add(kind));
     return true;
   }
@@ -91,7 +100,8 @@ class RowBuilder {
     std::string out;
     for (size_t i = 0; i + 1 < open_.size(); ++i) {
       const JsonValue& value = *open_[i];
-      out += "/" + (value.is_array() ? std::to_string(value.items.size() - 1) : value.members.back().first);
+      out += "/" + (value.is_array() ? std::to_string(value.items.size() - 1)
+                                     : value.members.back().first);
     }
     return out.empty() ? "/" : out;
   }
@@ -113,12 +123,18 @@ const JsonValue* JsonValue::find(std::string_view key) const {
 
 std::string_view JsonValue::kind_name() const {
   switch (kind) {
-    case Kind::null: return "null";
-    case Kind::boolean: return "a boolean";
-    case Kind::number: return "a number";
-    case Kind::string: return "a string";
-    case Kind::array: return "an array";
-    case Kind::object: return "an object";
+    case Kind::null:
+      return "null";
+    case Kind::boolean:
+      return "a boolean";
+    case Kind::number:
+      return "a number";
+    case Kind::string:
+      return "a string";
+    case Kind::array:
+      return "an array";
+    case Kind::object:
+      return "an object";
   }
   return "?";
 }

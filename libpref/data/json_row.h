@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One line of JSON as a small tree that knows where each value stands, for messages with a column. Strict: repeated keys
-// are refused, depth is capped. And the one error of a row, with the code that reports count it by.
+// One line of JSON as a small tree that knows where each value stands, for messages with a column.
+// Strict: repeated keys are refused, depth is capped. And the one error of a row, with the code
+// that reports count it by.
 #pragma once
 #include <cstddef>
 #include <stdexcept>
@@ -30,8 +31,9 @@ struct JsonValue {
   std::string_view kind_name() const;                 ///< "null", "a string", "an array", ...
 };
 
-/// Why a row cannot be used. `code` is the short name that reports and rejects.jsonl carry; `offset` is a byte of the
-/// line. Caught by load_preferences, which adds the place and, in strict mode, throws pref::Error.
+/// Why a row cannot be used. `code` is the short name that reports and rejects.jsonl carry;
+/// `offset` is a byte of the line. Caught by load_preferences, which adds the place and, in strict
+/// mode, throws pref::Error.
 struct RowError : std::runtime_error {
   RowError(std::string code_, size_t offset_, const std::string& text)
       : std::runtime_error(text), code(std::move(code_)), offset(offset_) {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// See load_preferences.h. Lines are read in batches; a batch is parsed and tokenized by all threads; its outcomes are
-// then taken in file order, so that reports, errors and rows do not depend on the number of threads.
+// See load_preferences.h. Lines are read in batches; a batch is parsed and tokenized by all
+// threads; its outcomes are then taken in file order, so that reports, errors and rows do not
+// depend on the number of threads.
 #include "libpref/data/load_preferences.h"
 
 #include <fnmatch.h>
@@ -29,7 +30,7 @@ struct Outcome {
   EncodedRow encoded;
   Dialect dialect = Dialect::automatic;
   std::vector<std::string> notes, extra_keys;
-  std::exception_ptr fault;   ///< anything that is not the row's own
+  std::exception_ptr fault;  ///< anything that is not the row's own
 };
 
 template <class Work>
@@ -54,7 +55,8 @@ class Rejects {
     folder_ = options.rejects_folder;
     path_ = join_path(folder_, "rejects.jsonl");
     const FileInfo old = posix_file_system().info(path_);
-    require(!old.exists || old.is_regular, ErrorKind::cannot_create, "data", path_, ": is not a file; move it away");
+    require(!old.exists || old.is_regular, ErrorKind::cannot_create, "data", path_,
+            ": is not a file; move it away");
     if (old.exists) posix_file_system().truncate(path_, 0);
   }
   void add(const std::string& file, const JsonlLine& line, const Outcome& outcome) {
@@ -69,7 +71,8 @@ class Rejects {
                      .add("byte", line.offset + outcome.problem_offset)
                      .add("code", outcome.code)
                      .add("error", outcome.problem)
-                     .str() + "\n");
+                     .str() +
+                 "\n");
   }
   /// Returns the path of the finished file, "" when nothing was rejected.
   std::string finish() {
@@ -88,8 +91,9 @@ class Loader {
  public:
   Loader(const Tokenizer& tokenizer, const DataOptions& options)
       : tokenizer_(tokenizer), options_(options), rejects_(options) {
-    encode_.chat_format = options.chat_format == ChatFormat::automatic ? parse_chat_format(tokenizer.chat_format())
-                                                                       : options.chat_format;
+    encode_.chat_format = options.chat_format == ChatFormat::automatic
+                              ? parse_chat_format(tokenizer.chat_format())
+                              : options.chat_format;
     encode_.eos_policy = options.eos_policy;
     encode_.limits = {options.max_length, options.max_prompt_length, options.max_completion_length,
                       options.truncation_mode};
@@ -121,7 +125,8 @@ class Loader {
     report.rejects_path = rejects_.finish();
     report.rows_used = static_cast<int64_t>(data_.rows.size());
     report.check();
-    require(report.rows_used > 0, ErrorKind::data, "data", "no row can be trained on. ", report.summary());
+    require(report.rows_used > 0, ErrorKind::data, "data", "no row can be trained on. ",
+            report.summary());
     data_.digest = digest_rows(data_.rows);
     return std::move(data_);
   }
@@ -130,7 +135,8 @@ class Loader {
   bool read_batch(JsonlReader& reader, std::vector<JsonlLine>& batch) {
     batch.clear();
     size_t bytes = 0;
-    while (batch.size() < kBatchLines && bytes < kBatchBytes && (!options_.max_rows || rows_begun_ < *options_.max_rows)) {
+    while (batch.size() < kBatchLines && bytes < kBatchBytes &&
+           (!options_.max_rows || rows_begun_ < *options_.max_rows)) {
       JsonlLine line;
       if (!reader.next(line)) break;
       ++rows_begun_;
@@ -176,15 +182,16 @@ class Loader {
     const bool supervised = first.branches.size() == 1;
     if ((outcome.encoded.row.branches.size() == 1) == supervised) return;
     outcome.code = "mixed_rows";
-    outcome.problem = std::string("the row is ") + (supervised ? "a preference" : "a supervised") + " row, " +
-                      first.place + " is not; keep them in data sets of their own";
+    outcome.problem = std::string("the row is ") + (supervised ? "a preference" : "a supervised") +
+                      " row, " + first.place + " is not; keep them in data sets of their own";
   }
 
   void skip(const std::string& path, const JsonlLine& line, const Outcome& outcome) {
-    const bool dropped = outcome.code == "too_long" && options_.truncation_mode == TruncationMode::drop;
+    const bool dropped =
+        outcome.code == "too_long" && options_.truncation_mode == TruncationMode::drop;
     if (!dropped && options_.on_bad_row == BadRowPolicy::strict)
-      fail(ErrorKind::data, kWhere, path, ":", line.number, ":", outcome.problem_offset + 1, " (byte ",
-           line.offset + outcome.problem_offset, "): ", outcome.problem,
+      fail(ErrorKind::data, kWhere, path, ":", line.number, ":", outcome.problem_offset + 1,
+           " (byte ", line.offset + outcome.problem_offset, "): ", outcome.problem,
            ". Fix the row or pass --on-bad-row=skip (writes rejects.jsonl).");
     ++data_.report.skipped[outcome.code];
     if (dropped) data_.report.dropped.push_back(path + ":" + std::to_string(line.number));
@@ -209,7 +216,8 @@ class Loader {
     report.prompt_tokens += prompt;
     report.response_tokens += row.num_tokens() - prompt;
     for (const auto& branch : row.branches)
-      report.longest_sequence = std::max(report.longest_sequence, prompt + static_cast<int64_t>(branch.size()));
+      report.longest_sequence =
+          std::max(report.longest_sequence, prompt + static_cast<int64_t>(branch.size()));
     if (!seen_.insert(digest_rows({row})).second) ++report.notes["dup_row"];
     data_.rows.push_back(std::move(row));
   }
@@ -243,7 +251,8 @@ std::string digest_rows(const std::vector<TokenizedRow>& rows) {
   return fast_digest(digests.data(), digests.size());
 }
 
-std::vector<std::string> expand_dataset_names(FileSystem& files, const std::vector<std::string>& names) {
+std::vector<std::string> expand_dataset_names(FileSystem& files,
+                                              const std::vector<std::string>& names) {
   require(!names.empty(), ErrorKind::option, "data", "no data set is named; set dataset_name");
   std::vector<std::string> out;
   for (const std::string& name : names) {
@@ -258,16 +267,20 @@ std::vector<std::string> expand_dataset_names(FileSystem& files, const std::vect
       const size_t slash = name.rfind('/');
       folder = slash == std::string::npos ? "." : name.substr(0, std::max<size_t>(slash, 1));
       patterns = {slash == std::string::npos ? name : name.substr(slash + 1)};
-      require(patterns[0].find_first_of("*?[") != std::string::npos, ErrorKind::missing_input, "data", name,
-              ": no such file or folder");
-      require(files.info(folder).is_directory, ErrorKind::missing_input, "data", name, ": no folder ", folder);
+      require(patterns[0].find_first_of("*?[") != std::string::npos, ErrorKind::missing_input,
+              "data", name, ": no such file or folder");
+      require(files.info(folder).is_directory, ErrorKind::missing_input, "data", name,
+              ": no folder ", folder);
     }
     const size_t before = out.size();
     for (const std::string& entry : files.list(folder))
       for (const std::string& pattern : patterns)
         if (fnmatch(pattern.c_str(), entry.c_str(), FNM_PERIOD) == 0)
-          out.push_back(folder == "." && name.find('/') == std::string::npos ? entry : join_path(folder, entry));
-    require(out.size() > before, ErrorKind::missing_input, "data", name, ": no file matches ", patterns[0]);
+          out.push_back(folder == "." && name.find('/') == std::string::npos
+                            ? entry
+                            : join_path(folder, entry));
+    require(out.size() > before, ErrorKind::missing_input, "data", name, ": no file matches ",
+            patterns[0]);
   }
   return out;
 }
@@ -276,7 +289,8 @@ PreferenceData load_preferences(const std::vector<std::string>& paths, const Tok
                                 const DataOptions& options) {
   check_options(options, "data");
   Loader loader(tokenizer, options);
-  for (const std::string& path : expand_dataset_names(posix_file_system(), paths)) loader.load_file(path);
+  for (const std::string& path : expand_dataset_names(posix_file_system(), paths))
+    loader.load_file(path);
   PreferenceData data = loader.finish();
   log_lines(LogLevel::info, data.report.summary());
   return data;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of preference or supervised rows to token ids: read, judge, render, tokenize, truncate, on all cores, in file
-// order. Strict by default: the first row that cannot be used is an error with its place.
+// Files of preference or supervised rows to token ids: read, judge, render, tokenize, truncate, on
+// all cores, in file order. Strict by default: the first row that cannot be used is an error with
+// its place.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -38,35 +39,47 @@ struct DataOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit("dataset_name", self.dataset_name, any(), "files, folders or globs of JSON lines, plain or gzip");
+    visit("dataset_name", self.dataset_name, any(),
+          "files, folders or globs of JSON lines, plain or gzip");
     visit("dialect", self.dialect, any(), "row layout; auto judges every row by its own shape");
-    visit("chat_format", self.chat_format, any(), "how conversations become text; auto asks the tokenizer's folder");
-    visit("eos_policy", self.eos_policy, any(), "what ends a response: append_if_absent, keep_tail or never");
+    visit("chat_format", self.chat_format, any(),
+          "how conversations become text; auto asks the tokenizer's folder");
+    visit("eos_policy", self.eos_policy, any(),
+          "what ends a response: append_if_absent, keep_tail or never");
     visit("max_length", self.max_length, at_least(2), "tokens of prompt and response together");
-    visit("max_prompt_length", self.max_prompt_length, at_least(1), "tokens; a longer prompt keeps its last ones");
+    visit("max_prompt_length", self.max_prompt_length, at_least(1),
+          "tokens; a longer prompt keeps its last ones");
     visit("max_completion_length", self.max_completion_length, at_least(1),
           "tokens; a longer response keeps its first ones");
-    visit("truncation_mode", self.truncation_mode, any(), "what gives way where a row exceeds max_length");
-    visit("on_bad_row", self.on_bad_row, any(), "strict: a row that cannot be used is an error; skip: it is listed");
-    visit("rejects_folder", self.rejects_folder, any(), "where on_bad_row=skip writes rejects.jsonl");
-    visit("strict_turns", self.strict_turns, any(), "two messages of one role in a row are an error");
+    visit("truncation_mode", self.truncation_mode, any(),
+          "what gives way where a row exceeds max_length");
+    visit("on_bad_row", self.on_bad_row, any(),
+          "strict: a row that cannot be used is an error; skip: it is listed");
+    visit("rejects_folder", self.rejects_folder, any(),
+          "where on_bad_row=skip writes rejects.jsonl");
+    visit("strict_turns", self.strict_turns, any(),
+          "two messages of one role in a row are an error");
     visit("max_rows", self.max_rows, at_least(1), "read at most this many rows");
-    visit("preprocessing_num_workers", self.preprocessing_num_workers, at_least(0), "threads; 0 means all cores");
+    visit("preprocessing_num_workers", self.preprocessing_num_workers, at_least(0),
+          "threads; 0 means all cores");
   }
 };
 
 struct PreferenceData {
   std::vector<TokenizedRow> rows;
   DataReport report;
-  std::string digest;  ///< of the token ids of all rows in order; part of the keys of reference caches
+  std::string
+      digest;  ///< of the token ids of all rows in order; part of the keys of reference caches
 };
 
-/// The files that `names` mean: paths, folders (their *.jsonl and *.jsonl.gz), globs (* and ? in the last component),
-/// each sorted by name. Throws missing_input where nothing matches.
-std::vector<std::string> expand_dataset_names(FileSystem& files, const std::vector<std::string>& names);
+/// The files that `names` mean: paths, folders (their *.jsonl and *.jsonl.gz), globs (* and ? in
+/// the last component), each sorted by name. Throws missing_input where nothing matches.
+std::vector<std::string> expand_dataset_names(FileSystem& files,
+                                              const std::vector<std::string>& names);
 
-/// Reads the rows of `paths` (expanded as above; options.dataset_name is not looked at). Throws Error: missing_input,
-/// option, data ([jsonl] path:line:column (byte n): ...); also when no row is left.
+/// Reads the rows of `paths` (expanded as above; options.dataset_name is not looked at). Throws
+/// Error: missing_input, option, data ([jsonl] path:line:column (byte n): ...); also when no row is
+/// left.
 PreferenceData load_preferences(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                                 const DataOptions& options = {});
 

@@ -8,8 +8,8 @@ namespace pref {
 namespace {
 
 const TokenizedRow& row_at(std::span<const TokenizedRow> rows, int64_t index) {
-  require(index >= 0 && index < static_cast<int64_t>(rows.size()), ErrorKind::option, "packing", "row index ", index,
-          " is outside [0, ", rows.size(), ")");
+  require(index >= 0 && index < static_cast<int64_t>(rows.size()), ErrorKind::option, "packing",
+          "row index ", index, " is outside [0, ", rows.size(), ")");
   return rows[static_cast<size_t>(index)];
 }
 
@@ -17,7 +17,8 @@ const TokenizedRow& row_at(std::span<const TokenizedRow> rows, int64_t index) {
 int64_t append_tokens(PackingPlan& plan, const std::vector<int32_t>& ids, int64_t first_position) {
   const int64_t start = plan.num_tokens();
   plan.tokens.insert(plan.tokens.end(), ids.begin(), ids.end());
-  for (size_t i = 0; i < ids.size(); ++i) plan.positions.push_back(first_position + static_cast<int64_t>(i));
+  for (size_t i = 0; i < ids.size(); ++i)
+    plan.positions.push_back(first_position + static_cast<int64_t>(i));
   return start;
 }
 
@@ -29,13 +30,16 @@ PackingPlan pack_rows(std::span<const TokenizedRow> rows, std::span<const int64_
   plan.row_first_sequence.push_back(0);
   for (const int64_t index : indices) {
     const TokenizedRow& row = row_at(rows, index);
-    require(!row.prompt.empty(), ErrorKind::data, "packing", row.place, ": the prompt has no token");
-    require(!row.branches.empty(), ErrorKind::data, "packing", row.place, ": the row has no branch");
+    require(!row.prompt.empty(), ErrorKind::data, "packing", row.place,
+            ": the prompt has no token");
+    require(!row.branches.empty(), ErrorKind::data, "packing", row.place,
+            ": the row has no branch");
     const auto prompt_length = static_cast<int64_t>(row.prompt.size());
     const int64_t prompt_start = append_tokens(plan, row.prompt, 0);
     for (size_t b = 0; b < row.branches.size(); ++b) {
       const std::vector<int32_t>& branch = row.branches[b];
-      require(!branch.empty(), ErrorKind::data, "packing", row.place, ": branch ", b, " has no token");
+      require(!branch.empty(), ErrorKind::data, "packing", row.place, ": branch ", b,
+              " has no token");
       const auto branch_length = static_cast<int64_t>(branch.size());
       const int64_t start = append_tokens(plan, branch, prompt_length);
       Segment segment{.start = start,
@@ -64,9 +68,11 @@ PackingPlan pack_rows(std::span<const TokenizedRow> rows, std::span<const int64_
   return plan;
 }
 
-std::vector<std::vector<int64_t>> split_by_tokens(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+std::vector<std::vector<int64_t>> split_by_tokens(std::span<const TokenizedRow> rows,
+                                                  std::span<const int64_t> indices,
                                                   int64_t max_tokens) {
-  require(max_tokens >= 1, ErrorKind::option, "packing", "max_tokens must be at least 1, got ", max_tokens);
+  require(max_tokens >= 1, ErrorKind::option, "packing", "max_tokens must be at least 1, got ",
+          max_tokens);
   std::vector<std::vector<int64_t>> groups;
   int64_t used = 0;
   for (const int64_t index : indices) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order of rows over a run: a function of (seed, epoch, row count) alone, whatever the world size or microbatches.
+// The order of rows over a run: a function of (seed, epoch, row count) alone, whatever the world
+// size or microbatches.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two forms of a training row: as read (text or messages) and as trained on (token ids).
-// A row is a prompt with k branches: 2 for a pair (chosen, rejected), 1 for supervised fine-tuning, more for lists.
+// A row is a prompt with k branches: 2 for a pair (chosen, rejected), 1 for supervised fine-tuning,
+// more for lists.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -17,18 +18,18 @@ struct Message {
 
 /// Either plain text or a list of messages, as the file had it.
 struct Content {
-  std::string text;               ///< used when messages is empty
+  std::string text;  ///< used when messages is empty
   std::vector<Message> messages;
   bool conversational() const { return !messages.empty(); }
 };
 
 /// One row as read. Branch 0 is chosen, branch 1 rejected, further ones as the dialect names them.
 struct PreferenceRow {
-  std::string id;                      ///< the file's own id, else "file:line"
-  std::string place;                   ///< "path:line", for errors about this row
-  Content prompt;                      ///< may be empty for implicit prompts before they are extracted
+  std::string id;     ///< the file's own id, else "file:line"
+  std::string place;  ///< "path:line", for errors about this row
+  Content prompt;     ///< may be empty for implicit prompts before they are extracted
   std::vector<Content> branches;
-  std::vector<double> scores;          ///< per branch, empty when the file has none
+  std::vector<double> scores;  ///< per branch, empty when the file has none
   double weight = 1;
   double margin = 0;
 };
@@ -36,8 +37,9 @@ struct PreferenceRow {
 /// One row as trained on. Ids are in [0, vocab_size).
 struct TokenizedRow {
   std::string id, place;
-  std::vector<int32_t> prompt;                 ///< at least one token (BOS where the model has one)
-  std::vector<std::vector<int32_t>> branches;  ///< each at least one token, EOS included by the EOS policy
+  std::vector<int32_t> prompt;  ///< at least one token (BOS where the model has one)
+  std::vector<std::vector<int32_t>>
+      branches;  ///< each at least one token, EOS included by the EOS policy
   double weight = 1;
   double margin = 0;
   int64_t num_tokens() const {  ///< prompt once, plus every branch

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Protobuf wire format: a varint key (field << 3 | type), then a varint (0), 8 bytes (1), a length and bytes (2) or
-// 4 bytes (5). Groups (3, 4) do not occur in this schema. Field numbers are those of sentencepiece_model.proto.
+// Protobuf wire format: a varint key (field << 3 | type), then a varint (0), 8 bytes (1), a length
+// and bytes (2) or 4 bytes (5). Groups (3, 4) do not occur in this schema. Field numbers are those
+// of sentencepiece_model.proto.
 #include "libpref/data/sentencepiece_model.h"
 
 #include <algorithm>
@@ -14,7 +15,8 @@
 namespace pref {
 namespace {
 
-// libsentencepiece collects matches in arrays of these sizes without looking whether more were found.
+// libsentencepiece collects matches in arrays of these sizes without looking whether more were
+// found.
 constexpr int kMaxCharsmapMatches = 32;
 constexpr size_t kMaxNestedUserPieces = 64;
 
@@ -39,14 +41,24 @@ class FieldReader {
     start_ = at_;
     const uint64_t key = varint();
     number_ = key >> 3;
-    if (number_ == 0 || number_ > 536870911) context_.fail_at(start_, "field number ", number_, " is out of range");
+    if (number_ == 0 || number_ > 536870911)
+      context_.fail_at(start_, "field number ", number_, " is out of range");
     wire_ = static_cast<int>(key & 7);
     switch (wire_) {
-      case 0: value_ = varint(); break;
-      case 1: take(8); break;
-      case 2: take(varint()); break;
-      case 5: take(4); break;
-      default: context_.fail_at(start_, "wire type ", wire_, " does not occur in this format");
+      case 0:
+        value_ = varint();
+        break;
+      case 1:
+        take(8);
+        break;
+      case 2:
+        take(varint());
+        break;
+      case 5:
+        take(4);
+        break;
+      default:
+        context_.fail_at(start_, "wire type ", wire_, " does not occur in this format");
     }
     return true;
   }
@@ -74,7 +86,8 @@ class FieldReader {
   }
   void take(uint64_t size) {
     if (size > static_cast<uint64_t>(end_ - at_))
-      context_.fail_at(start_, "field ", number_, " has ", size, " bytes, ", end_ - at_, " are left");
+      context_.fail_at(start_, "field ", number_, " has ", size, " bytes, ", end_ - at_,
+                       " are left");
     bytes_ = {at_, static_cast<size_t>(size)};
     at_ += size;
   }
@@ -98,7 +111,8 @@ SentencePieceModel::Piece read_piece(std::string_view message, const Context& co
   const char* at = message.data();
   if (piece.text.empty()) context.fail_at(at, "a piece is empty");
   if (piece.text.size() > kMaxPieceBytes)
-    context.fail_at(at, "a piece has ", piece.text.size(), " bytes, at most ", kMaxPieceBytes, " are read");
+    context.fail_at(at, "a piece has ", piece.text.size(), " bytes, at most ", kMaxPieceBytes,
+                    " are read");
   if (piece.text.find('\0') != std::string_view::npos)
     context.fail_at(at, "a piece holds a NUL byte, which libsentencepiece cannot read");
   if (find_invalid_utf8(piece.text) != std::string_view::npos)
@@ -106,9 +120,10 @@ SentencePieceModel::Piece read_piece(std::string_view message, const Context& co
   return piece;
 }
 
-/// The normalization table: a 4-byte size, a double-array trie (darts-clone) of that size, then NUL-terminated strings.
-/// Every state that a text can reach must keep its successors inside the array and its value inside the strings, and
-/// no text may match more prefixes than the library's buffer holds.
+/// The normalization table: a 4-byte size, a double-array trie (darts-clone) of that size, then
+/// NUL-terminated strings. Every state that a text can reach must keep its successors inside the
+/// array and its value inside the strings, and no text may match more prefixes than the library's
+/// buffer holds.
 void check_charsmap(std::string_view map, const Context& context) {
   if (map.empty()) return;
   const char* at = map.data();
@@ -116,9 +131,11 @@ void check_charsmap(std::string_view map, const Context& context) {
   if (map.size() <= sizeof trie_bytes) context.fail_at(at, "the normalization table is cut off");
   std::memcpy(&trie_bytes, at, sizeof trie_bytes);
   if (trie_bytes > map.size() - sizeof trie_bytes || trie_bytes < 1024 || trie_bytes % 1024 != 0)
-    context.fail_at(at, "the normalization trie has ", trie_bytes, " bytes in a table of ", map.size());
+    context.fail_at(at, "the normalization trie has ", trie_bytes, " bytes in a table of ",
+                    map.size());
   const std::string_view strings = map.substr(sizeof trie_bytes + trie_bytes);
-  if (strings.empty() || strings.back() != '\0') context.fail_at(at, "the normalized strings do not end in NUL");
+  if (strings.empty() || strings.back() != '\0')
+    context.fail_at(at, "the normalized strings do not end in NUL");
 
   std::vector<uint32_t> units(trie_bytes / 4);
   std::memcpy(units.data(), at + sizeof trie_bytes, trie_bytes);
@@ -137,10 +154,12 @@ void check_charsmap(std::string_view map, const Context& context) {
       if ((units[successors] & 0x7FFFFFFF) >= strings.size())
         context.fail_at(at, "the normalization trie names a string outside the table");
       if (++matches > kMaxCharsmapMatches)
-        context.fail_at(at, "the normalization trie nests more than ", kMaxCharsmapMatches, " keys");
+        context.fail_at(at, "the normalization trie nests more than ", kMaxCharsmapMatches,
+                        " keys");
     }
     for (uint32_t label = 1; label < 256; ++label)
-      if ((units[successors ^ label] & 0x800000FF) == label) open.emplace_back(successors ^ label, matches);
+      if ((units[successors ^ label] & 0x800000FF) == label)
+        open.emplace_back(successors ^ label, matches);
   }
 }
 
@@ -155,14 +174,16 @@ void check_pieces(const SentencePieceModel& model, const Context& context) {
     if (piece.type == PieceType::user_defined) user_defined.push_back(piece.text);
   }
   if (model.pieces.empty()) context.fail_at(context.base, "there is no piece");
-  if (unknown != 1) context.fail_at(context.base, "there are ", unknown, " unknown pieces, one is required");
+  if (unknown != 1)
+    context.fail_at(context.base, "there are ", unknown, " unknown pieces, one is required");
   std::sort(user_defined.begin(), user_defined.end());
   std::vector<std::string_view> prefixes;  // those of the piece at hand
   for (const std::string_view piece : user_defined) {
     while (!prefixes.empty() && !piece.starts_with(prefixes.back())) prefixes.pop_back();
     prefixes.push_back(piece);
     if (prefixes.size() > kMaxNestedUserPieces)
-      context.fail_at(piece.data(), "more than ", kMaxNestedUserPieces, " user-defined pieces begin one another");
+      context.fail_at(piece.data(), "more than ", kMaxNestedUserPieces,
+                      " user-defined pieces begin one another");
   }
 }
 
@@ -170,12 +191,13 @@ void check_pieces(const SentencePieceModel& model, const Context& context) {
 
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& path) {
   const Context context{path, bytes.data()};
-  require(bytes.size() <= kMaxSentencePieceModelBytes, ErrorKind::data, "sentencepiece", path, ": ", bytes.size(),
-          " bytes, at most ", kMaxSentencePieceModelBytes, " are read");
+  require(bytes.size() <= kMaxSentencePieceModelBytes, ErrorKind::data, "sentencepiece", path, ": ",
+          bytes.size(), " bytes, at most ", kMaxSentencePieceModelBytes, " are read");
   SentencePieceModel model;
   for (FieldReader field(bytes, context); field.next();) {
     if (field.number() == 1) {
-      if (model.pieces.size() == kMaxPieces) context.fail_at(field.start(), "more than ", kMaxPieces, " pieces");
+      if (model.pieces.size() == kMaxPieces)
+        context.fail_at(field.start(), "more than ", kMaxPieces, " pieces");
       model.pieces.push_back(read_piece(field.bytes(), context));
     } else if (field.number() == 2) {  // trainer_spec
       for (FieldReader option(field.bytes(), context); option.next();) {

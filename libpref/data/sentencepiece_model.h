@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Our own reading of a sentencepiece .model (a protobuf), before the library sees it: every length is checked, and the
-// fields that decide behaviour are kept. Guards libsentencepiece against crafted normalization tables and pieces.
+// Our own reading of a sentencepiece .model (a protobuf), before the library sees it: every length
+// is checked, and the fields that decide behaviour are kept. Guards libsentencepiece against
+// crafted normalization tables and pieces.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,7 +15,14 @@ constexpr size_t kMaxPieceBytes = 4096;
 constexpr size_t kMaxPieces = 1u << 21;
 
 /// SentencePiece.Type of sentencepiece_model.proto.
-enum class PieceType { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+enum class PieceType {
+  normal = 1,
+  unknown = 2,
+  control = 3,
+  user_defined = 4,
+  unused = 5,
+  byte = 6
+};
 
 struct SentencePieceModel {
   struct Piece {
@@ -29,9 +37,10 @@ struct SentencePieceModel {
   bool whitespace_as_suffix = false;
 };
 
-/// Walks the protobuf. `bytes` must outlive the result. Throws ErrorKind::data with path and byte offset: sizes that
-/// overrun, pieces that are empty, above 4 KB, repeated, with NUL or invalid UTF-8, no or several unknown pieces, a
-/// normalization table that could lead its reader outside itself.
+/// Walks the protobuf. `bytes` must outlive the result. Throws ErrorKind::data with path and byte
+/// offset: sizes that overrun, pieces that are empty, above 4 KB, repeated, with NUL or invalid
+/// UTF-8, no or several unknown pieces, a normalization table that could lead its reader outside
+/// itself.
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& path);
 
 }  // namespace pref

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text to ids and back. Encoding adds no special tokens: BOS and EOS are placed by the assembly (encode_row), once,
-// by explicit policy.
+// Text to ids and back. Encoding adds no special tokens: BOS and EOS are placed by the assembly
+// (encode_row), once, by explicit policy.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -18,24 +18,31 @@ struct SpecialTokens {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// Ids of `text` (UTF-8). Pieces that the tokenizer declares as special or user-defined are recognised in the text.
+  /// Ids of `text` (UTF-8). Pieces that the tokenizer declares as special or user-defined are
+  /// recognised in the text.
   virtual std::vector<int32_t> encode(std::string_view text) const = 0;
-  /// Ids of `text` where it continues other text: without the space that a tokenizer puts before the start of a text.
-  virtual std::vector<int32_t> encode_continuation(std::string_view text) const { return encode(text); }
+  /// Ids of `text` where it continues other text: without the space that a tokenizer puts before
+  /// the start of a text.
+  virtual std::vector<int32_t> encode_continuation(std::string_view text) const {
+    return encode(text);
+  }
   /// Special tokens are written as their text, so that decode undoes encode.
   virtual std::string decode(const std::vector<int32_t>& ids) const = 0;
   virtual int64_t vocab_size() const = 0;
   virtual std::string piece(int32_t id) const = 0;
   virtual std::optional<int32_t> piece_id(std::string_view piece) const = 0;
   virtual const SpecialTokens& special() const = 0;
-  virtual bool adds_bos() const = 0;          ///< the folder's policy: does a sequence begin with BOS?
-  virtual std::string kind() const = 0;       ///< "sentencepiece bpe", for the log
-  virtual std::string digest() const = 0;     ///< of everything that decides ids; part of cache keys
-  virtual std::string chat_format() const { return ""; }  ///< "zephyr", "chatml", "llama-2" when recognised, else ""
+  virtual bool adds_bos() const = 0;       ///< the folder's policy: does a sequence begin with BOS?
+  virtual std::string kind() const = 0;    ///< "sentencepiece bpe", for the log
+  virtual std::string digest() const = 0;  ///< of everything that decides ids; part of cache keys
+  virtual std::string chat_format() const {
+    return "";
+  }  ///< "zephyr", "chatml", "llama-2" when recognised, else ""
 };
 
-/// Loads the tokenizer of a Hugging Face folder: tokenizer.model (sentencepiece) with tokenizer_config.json and
-/// special_tokens_map.json where present. `path` may also name a .model file. Throws missing_input or data.
+/// Loads the tokenizer of a Hugging Face folder: tokenizer.model (sentencepiece) with
+/// tokenizer_config.json and special_tokens_map.json where present. `path` may also name a .model
+/// file. Throws missing_input or data.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path);
 
 }  // namespace pref

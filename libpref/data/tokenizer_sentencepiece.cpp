@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokenizer over libsentencepiece with the rules that transformers' LlamaTokenizer adds to it: special and added
-// tokens are cut out of the text first; with `legacy` (its published default) every stretch between them is encoded as
-// a text of its own, with sentencepiece's dummy prefix, otherwise only the first one gets it.
+// Tokenizer over libsentencepiece with the rules that transformers' LlamaTokenizer adds to it:
+// special and added tokens are cut out of the text first; with `legacy` (its published default)
+// every stretch between them is encoded as a text of its own, with sentencepiece's dummy prefix,
+// otherwise only the first one gets it.
 //
-// A continuation must not get that prefix. The library has no switch for it per call, so the text is encoded behind a
-// sentinel, a character that no other piece contains and that therefore merges with nothing, whose ids are cut off.
+// A continuation must not get that prefix. The library has no switch for it per call, so the text
+// is encoded behind a sentinel, a character that no other piece contains and that therefore merges
+// with nothing, whose ids are cut off.
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
@@ -28,15 +30,18 @@ constexpr std::string_view kWhere = "tokenizer";
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  SentencePieceTokenizer(const std::string& model_path, const TokenizerFolder& folder) : path_(model_path) {
+  SentencePieceTokenizer(const std::string& model_path, const TokenizerFolder& folder)
+      : path_(model_path) {
     const std::string bytes = posix_file_system().read(path_, kMaxSentencePieceModelBytes);
     const SentencePieceModel model = parse_sentencepiece_model(bytes, path_);
     require(!model.whitespace_as_suffix, ErrorKind::data, kWhere, path_,
             ": models trained with treat_whitespace_as_suffix are not supported");
     const auto status = processor_.LoadFromSerializedProto(bytes);
-    require(status.ok(), ErrorKind::data, kWhere, path_, ": libsentencepiece refuses the model: ", status.ToString());
+    require(status.ok(), ErrorKind::data, kWhere, path_,
+            ": libsentencepiece refuses the model: ", status.ToString());
     static constexpr const char* kTypes[] = {"?", "unigram", "bpe", "word", "char"};
-    kind_ = std::string("sentencepiece ") + kTypes[model.model_type >= 1 && model.model_type <= 4 ? model.model_type : 0];
+    kind_ = std::string("sentencepiece ") +
+            kTypes[model.model_type >= 1 && model.model_type <= 4 ? model.model_type : 0];
     legacy_ = folder.legacy.value_or(true);
     dummy_prefix_ = model.add_dummy_prefix;
     add_tokens(folder);
@@ -46,8 +51,12 @@ class SentencePieceTokenizer final : public Tokenizer {
     digest_ = make_digest(bytes);
   }
 
-  std::vector<int32_t> encode(std::string_view text) const override { return encode_parts(text, dummy_prefix_); }
-  std::vector<int32_t> encode_continuation(std::string_view text) const override { return encode_parts(text, false); }
+  std::vector<int32_t> encode(std::string_view text) const override {
+    return encode_parts(text, dummy_prefix_);
+  }
+  std::vector<int32_t> encode_continuation(std::string_view text) const override {
+    return encode_parts(text, false);
+  }
 
   std::string decode(const std::vector<int32_t>& ids) const override {
     std::string out;
@@ -57,13 +66,15 @@ class SentencePieceTokenizer final : public Tokenizer {
       if (run.empty()) return;
       std::string text;
       std::vector<int> with_prefix;
-      // Where encode adds no prefix the library must not take one away: it strips the space of a first piece only.
+      // Where encode adds no prefix the library must not take one away: it strips the space of a
+      // first piece only.
       if (dummy_prefix_ && !first && !legacy_) {
         with_prefix = sentinel_ids_;
         with_prefix.insert(with_prefix.end(), run.begin(), run.end());
       }
       const auto status = processor_.Decode(with_prefix.empty() ? run : with_prefix, &text);
-      require(status.ok(), ErrorKind::internal, kWhere, path_, ": decoding failed: ", status.ToString());
+      require(status.ok(), ErrorKind::internal, kWhere, path_,
+              ": decoding failed: ", status.ToString());
       if (!with_prefix.empty()) text.erase(0, sentinel_.size());
       out += text;
       run.clear();
@@ -102,11 +113,13 @@ class SentencePieceTokenizer final : public Tokenizer {
 
  private:
   void check_id(int32_t id) const {
-    require(id >= 0 && id < vocab_size_, ErrorKind::option, kWhere, "id ", id, " is outside [0, ", vocab_size_, ")");
+    require(id >= 0 && id < vocab_size_, ErrorKind::option, kWhere, "id ", id, " is outside [0, ",
+            vocab_size_, ")");
   }
 
   /// The id of a token text that a folder file names: an added token or a piece of the model.
-  std::optional<int32_t> resolve(const std::optional<std::string>& text, int model_id, const char* name) const {
+  std::optional<int32_t> resolve(const std::optional<std::string>& text, int model_id,
+                                 const char* name) const {
     if (text) {
       const auto id = piece_id(*text);
       require(id.has_value(), ErrorKind::data, kWhere, path_, ": ", name, " ", escape_text(*text),
@@ -119,13 +132,15 @@ class SentencePieceTokenizer final : public Tokenizer {
   void add_tokens(const TokenizerFolder& folder) {
     const int32_t pieces = processor_.GetPieceSize();
     vocab_size_ = pieces;
-    // Without an own list every control piece of the model counts as special, as its authors meant it.
+    // Without an own list every control piece of the model counts as special, as its authors meant
+    // it.
     for (int32_t id = 0; id < pieces && folder.added.empty(); ++id)
-      if (processor_.IsControl(id)) added_.add(id, {.content = processor_.IdToPiece(id), .special = true});
+      if (processor_.IsControl(id))
+        added_.add(id, {.content = processor_.IdToPiece(id), .special = true});
     for (const auto& [id, token] : folder.added) {
-      require(id >= pieces || processor_.IdToPiece(id) == token.content, ErrorKind::data, kWhere, path_,
-              ": added_tokens_decoder gives id ", id, " to ", escape_text(token.content), ", the model to ",
-              escape_text(id < pieces ? processor_.IdToPiece(id) : ""));
+      require(id >= pieces || processor_.IdToPiece(id) == token.content, ErrorKind::data, kWhere,
+              path_, ": added_tokens_decoder gives id ", id, " to ", escape_text(token.content),
+              ", the model to ", escape_text(id < pieces ? processor_.IdToPiece(id) : ""));
       added_.add(id, token);
       vocab_size_ = std::max<int64_t>(vocab_size_, int64_t{id} + 1);
     }
@@ -134,11 +149,12 @@ class SentencePieceTokenizer final : public Tokenizer {
     special_.unk = resolve(folder.unk, processor_.unk_id(), "unk_token");
     special_.pad = resolve(folder.pad, processor_.pad_id(), "pad_token");
     for (const auto& id : {special_.bos, special_.eos, special_.unk, special_.pad})
-      if (id && added_.content(*id) == nullptr) added_.add(*id, {.content = processor_.IdToPiece(*id), .special = true});
+      if (id && added_.content(*id) == nullptr)
+        added_.add(*id, {.content = processor_.IdToPiece(*id), .special = true});
     for (const std::string& text : folder.additional) {
       const auto id = piece_id(text);
-      require(id.has_value(), ErrorKind::data, kWhere, path_, ": additional_special_tokens names ", escape_text(text),
-              ", which has no id");
+      require(id.has_value(), ErrorKind::data, kWhere, path_, ": additional_special_tokens names ",
+              escape_text(text), ", which has no id");
       if (added_.content(*id) == nullptr) added_.add(*id, {.content = text, .special = true});
     }
   }
@@ -150,7 +166,8 @@ class SentencePieceTokenizer final : public Tokenizer {
       for (size_t i = 0; i < piece.text.size(); i += utf8_length(piece.text, i))
         ++characters[piece.text.substr(i, utf8_length(piece.text, i))];
     for (auto piece = model.pieces.rbegin(); piece != model.pieces.rend(); ++piece) {
-      if (piece->type != PieceType::normal || utf8_length(piece->text, 0) != piece->text.size()) continue;
+      if (piece->type != PieceType::normal || utf8_length(piece->text, 0) != piece->text.size())
+        continue;
       if (characters.at(piece->text) != 1 || piece->text.size() < 2) continue;
       const std::vector<int> ids = library_ids(piece->text);
       if (ids.empty() || processor_.IdToPiece(ids.back()) != piece->text) continue;
@@ -159,13 +176,18 @@ class SentencePieceTokenizer final : public Tokenizer {
       sentinel_ids_ = {ids.back()};
       return;
     }
-    // A small vocabulary may have none. A private-use character that no piece holds falls to its bytes, which never merge.
+    // A small vocabulary may have none. A private-use character that no piece holds falls to its
+    // bytes, which never merge.
     constexpr std::string_view kPrivateUse = "\xEE\x84\xA3";
     const std::vector<int> ids = library_ids(kPrivateUse);
-    const auto bytes = std::count_if(ids.begin(), ids.end(), [&](int id) { return processor_.IsByte(id); });
-    require(characters.count(kPrivateUse) == 0 && bytes == static_cast<ptrdiff_t>(kPrivateUse.size()), ErrorKind::data,
-            kWhere, path_, ": no character of the vocabulary stands apart from all other pieces and there is no byte "
-            "fallback, so text cannot be encoded without the dummy prefix. Train the model with byte_fallback=true.");
+    const auto bytes =
+        std::count_if(ids.begin(), ids.end(), [&](int id) { return processor_.IsByte(id); });
+    require(
+        characters.count(kPrivateUse) == 0 && bytes == static_cast<ptrdiff_t>(kPrivateUse.size()),
+        ErrorKind::data, kWhere, path_,
+        ": no character of the vocabulary stands apart from all other pieces and there is no byte "
+        "fallback, so text cannot be encoded without the dummy prefix. Train the model with "
+        "byte_fallback=true.");
     sentinel_ = std::string(kPrivateUse);
     sentinel_prefix_ = ids.size();
     sentinel_ids_.assign(ids.end() - bytes, ids.end());
@@ -174,7 +196,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<int> library_ids(std::string_view text) const {
     std::vector<int> ids;
     const auto status = processor_.Encode(absl::string_view(text.data(), text.size()), &ids);
-    require(status.ok(), ErrorKind::internal, kWhere, path_, ": encoding failed: ", status.ToString());
+    require(status.ok(), ErrorKind::internal, kWhere, path_,
+            ": encoding failed: ", status.ToString());
     return ids;
   }
 
@@ -190,7 +213,8 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   std::vector<int32_t> encode_parts(std::string_view text, bool prefix) const {
     const size_t broken = find_invalid_utf8(text);
-    require(broken == std::string_view::npos, ErrorKind::data, kWhere, "byte ", broken, " of the text is not UTF-8");
+    require(broken == std::string_view::npos, ErrorKind::data, kWhere, "byte ", broken,
+            " of the text is not UTF-8");
     std::vector<int32_t> ids;
     for (const auto& part : added_.split(text)) {
       if (part.id >= 0)
@@ -206,11 +230,15 @@ class SentencePieceTokenizer final : public Tokenizer {
     Sha256 sha;
     sha.update(bytes);
     for (const auto& [id, token] : added_.tokens()) {
-      sha.update(std::to_string(id) + ":" + std::to_string(token.content.size()) + ":" + token.content);
+      sha.update(std::to_string(id) + ":" + std::to_string(token.content.size()) + ":" +
+                 token.content);
       sha.update(std::string{token.lstrip ? 'l' : '-', token.rstrip ? 'r' : '-'});
     }
-    const auto number = [](std::optional<int32_t> id) { return std::to_string(id.value_or(-1)) + ","; };
-    sha.update(number(special_.bos) + number(special_.eos) + (legacy_ ? "legacy" : "") + (add_bos_ ? "bos" : ""));
+    const auto number = [](std::optional<int32_t> id) {
+      return std::to_string(id.value_or(-1)) + ",";
+    };
+    sha.update(number(special_.bos) + number(special_.eos) + (legacy_ ? "legacy" : "") +
+               (add_bos_ ? "bos" : ""));
     return sha.hex();
   }
 
@@ -222,7 +250,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   bool legacy_ = true, dummy_prefix_ = true, add_bos_ = false;
   std::string sentinel_;
   std::vector<int> sentinel_ids_;
-  size_t sentinel_prefix_ = 0;  ///< ids that the sentinel takes at the start of a text, dummy prefix included
+  size_t sentinel_prefix_ =
+      0;  ///< ids that the sentinel takes at the start of a text, dummy prefix included
 };
 
 }  // namespace
@@ -233,8 +262,11 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path) {
   require(info.exists, ErrorKind::missing_input, kWhere, path, ": no such file or folder");
   if (!info.is_directory) return std::make_shared<SentencePieceTokenizer>(path, TokenizerFolder{});
   const std::string model = join_path(path, "tokenizer.model");
-  require(files.info(model).exists, ErrorKind::missing_input, kWhere, path, ": no tokenizer.model (sentencepiece) here",
-          files.info(join_path(path, "tokenizer.json")).exists ? "; tokenizer.json alone is not supported" : "");
+  require(files.info(model).exists, ErrorKind::missing_input, kWhere, path,
+          ": no tokenizer.model (sentencepiece) here",
+          files.info(join_path(path, "tokenizer.json")).exists
+              ? "; tokenizer.json alone is not supported"
+              : "");
   return std::make_shared<SentencePieceTokenizer>(model, read_tokenizer_folder(path));
 }
 

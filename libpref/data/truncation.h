@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// One planner that fits a prompt and its branches into length limits. Every branch sees the same prompt, a row that is
+// One planner that fits a prompt and its branches into length limits. Every branch sees the same
+// prompt, a row that is
 // used keeps at least one prompt token and one token per branch, and every cut is counted.
 //
-// Order: the prompt is cut to its last max_prompt_length tokens and every branch to its first max_completion_length
+// Order: the prompt is cut to its last max_prompt_length tokens and every branch to its first
+// max_completion_length
 // ones; then, where prompt + longest branch exceeds max_length, by mode:
 //   keep_start   branches lose their right end (as TRL 1.x cuts prompt + completion)
-//   keep_end     the prompt loses its left end, down to one token; a branch that still does not fit loses its left end
-//   prompt_left  the prompt loses its left end, down to one token; a branch that still does not fit loses its right end
+//   keep_end     the prompt loses its left end, down to one token; a branch that still does not fit
+//                loses its left end
+//   prompt_left  the prompt loses its left end, down to one token; a branch that still does not fit
+//                loses its right end
 //   drop, error  a row over any of the three limits is not used
 // A leading BOS survives every cut of the prompt. Limits count BOS and EOS.
 #pragma once
@@ -37,11 +41,13 @@ struct LengthLimits {
   TruncationMode mode = TruncationMode::keep_start;
 };
 
-/// What of the row stays. `reason` is empty for a usable row, else a code: no_response_tokens (no room for a response),
-/// empty_prompt, empty_response, too_long (modes drop and error); `explanation` gives the lengths.
+/// What of the row stays. `reason` is empty for a usable row, else a code: no_response_tokens (no
+/// room for a response), empty_prompt, empty_response, too_long (modes drop and error);
+/// `explanation` gives the lengths.
 struct TruncationPlan {
   std::string reason, explanation;
-  int64_t prompt_head = 0;  ///< leading tokens kept before the cut: 1 for a BOS whose successors are cut, else 0
+  int64_t prompt_head =
+      0;  ///< leading tokens kept before the cut: 1 for a BOS whose successors are cut, else 0
   int64_t prompt_tail = 0;  ///< trailing tokens kept
   struct Range {
     int64_t first = 0, last = 0;  ///< [first, last) of the branch
@@ -53,8 +59,8 @@ struct TruncationPlan {
 };
 
 /// Lengths in tokens; `starts_with_bos` says that the prompt's first token is BOS.
-TruncationPlan plan_truncation(int64_t prompt_length, std::span<const int64_t> branch_lengths, bool starts_with_bos,
-                               const LengthLimits& limits);
+TruncationPlan plan_truncation(int64_t prompt_length, std::span<const int64_t> branch_lengths,
+                               bool starts_with_bos, const LengthLimits& limits);
 
 /// Cuts `row` in place; the plan must be usable and made for it.
 void apply_truncation(const TruncationPlan& plan, TokenizedRow& row);

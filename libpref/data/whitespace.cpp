@@ -8,7 +8,9 @@ namespace pref {
 namespace {
 
 /// The start of the character that ends at `end` >= 1.
-size_t previous_character(std::string_view text, size_t end) { return character_start(text, end - 1); }
+size_t previous_character(std::string_view text, size_t end) {
+  return character_start(text, end - 1);
+}
 
 }  // namespace
 

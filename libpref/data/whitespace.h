@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// White space as Python's str.strip and str.isspace see it: the Unicode property White_Space and U+001C..U+001F.
-// All texts are valid UTF-8.
+// White space as Python's str.strip and str.isspace see it: the Unicode property White_Space and
+// U+001C..U+001F. All texts are valid UTF-8.
 #pragma once
 #include <cstddef>
 #include <string_view>

@@ -16,19 +16,24 @@ namespace {
 
 TensorType tensor_type(SaveType type) {
   switch (type) {
-    case SaveType::bf16: return TensorType::bf16;
-    case SaveType::f16: return TensorType::f16;
-    default: return TensorType::f32;
+    case SaveType::bf16:
+      return TensorType::bf16;
+    case SaveType::f16:
+      return TensorType::f16;
+    default:
+      return TensorType::f32;
   }
 }
 
 }  // namespace
 
-Model::Model(DecoderConfig config, std::shared_ptr<const Tokenizer> tokenizer, const ModelOptions& options,
-             std::string folder)
+Model::Model(DecoderConfig config, std::shared_ptr<const Tokenizer> tokenizer,
+             const ModelOptions& options, std::string folder)
     : network_(std::make_unique<Decoder>(
-          std::move(config), options.trainable ? options.trainable : [](const std::string&) { return true; })),
-      tokenizer_(std::move(tokenizer)), folder_(std::move(folder)) {
+          std::move(config),
+          options.trainable ? options.trainable : [](const std::string&) { return true; })),
+      tokenizer_(std::move(tokenizer)),
+      folder_(std::move(folder)) {
   if (tokenizer_)
     require(tokenizer_->vocab_size() <= network_->config().vocab_size, ErrorKind::data, "model",
             "the tokenizer has ", tokenizer_->vocab_size(), " ids and the embedding only ",
@@ -66,12 +71,14 @@ Model load_model(const std::string& folder, const ModelOptions& options) {
   DecoderConfig config = read_decoder_config(folder);
   const WeightFiles weights(folder);
   check_weights(config, weights);  // before anything of the model's size is allocated
-  Model model(std::move(config), options.with_tokenizer ? load_tokenizer(folder) : nullptr, options, folder);
+  Model model(std::move(config), options.with_tokenizer ? load_tokenizer(folder) : nullptr, options,
+              folder);
   const StoreTensors tensors(model.network().parameters());
   for (size_t i = 0; i < tensors.entries().size(); ++i)
     weights.read_f32(tensors.entries()[i].name, tensors.entries()[i].shape, tensors.data(i));
   log_info("loaded ", folder, ": ", model.config().model_type, ", ",
-           format_count(static_cast<double>(model.network().parameters().num_elements())), " parameters",
+           format_count(static_cast<double>(model.network().parameters().num_elements())),
+           " parameters",
            model.has_tokenizer() ? ", tokenizer " + model.tokenizer().kind() : std::string());
   return model;
 }
@@ -83,7 +90,9 @@ void initialize_weights(Model& model, uint64_t seed, double initializer_range) {
     float* data = p.value.mutable_data_ptr<float>();
     const bool bias = p.parts[0].name.ends_with(".bias");
     for (int64_t i = 0; i < p.value.numel(); ++i)
-      data[i] = p.decay ? static_cast<float>(initializer_range * stream.normal()) : bias ? 0.0f : 1.0f;
+      data[i] = p.decay ? static_cast<float>(initializer_range * stream.normal())
+                : bias  ? 0.0f
+                        : 1.0f;
   }
 }
 

@@ -27,9 +27,10 @@ struct ModelOptions {
 
 class Model {
  public:
-  /// Weights are zeros until they are loaded or initialised. `folder` is where tokenizer files are copied from on save.
-  Model(DecoderConfig config, std::shared_ptr<const Tokenizer> tokenizer, const ModelOptions& options = {},
-        std::string folder = "");
+  /// Weights are zeros until they are loaded or initialised. `folder` is where tokenizer files are
+  /// copied from on save.
+  Model(DecoderConfig config, std::shared_ptr<const Tokenizer> tokenizer,
+        const ModelOptions& options = {}, std::string folder = "");
 
   Decoder& network() { return *network_; }
   const DecoderConfig& config() const { return network_->config(); }
@@ -39,7 +40,8 @@ class Model {
   /// Of every weight as it stands now (name, shape, f32 bytes); costs one pass over the weights.
   std::string weights_digest() const;
 
-  /// Writes a folder that transformers loads: weights, config, tokenizer files. Throws when `folder` exists and is not empty.
+  /// Writes a folder that transformers loads: weights, config, tokenizer files. Throws when
+  /// `folder` exists and is not empty.
   void save(const std::string& folder, SaveType type = SaveType::f32) const;
 
  private:
@@ -48,11 +50,12 @@ class Model {
   std::string folder_;
 };
 
-/// Loads a Hugging Face folder (llama, mistral, qwen2, qwen3) to f32; bf16 and f16 weights are widened.
-/// Throws missing_input or data, naming file, tensor and what was expected.
+/// Loads a Hugging Face folder (llama, mistral, qwen2, qwen3) to f32; bf16 and f16 weights are
+/// widened. Throws missing_input or data, naming file, tensor and what was expected.
 Model load_model(const std::string& folder, const ModelOptions& options = {});
 
-/// Overwrites the weights as transformers initialises them: normal with deviation `initializer_range`, norms 1, biases 0.
+/// Overwrites the weights as transformers initialises them: normal with deviation
+/// `initializer_range`, norms 1, biases 0.
 void initialize_weights(Model& model, uint64_t seed, double initializer_range = 0.02);
 
 }  // namespace pref

@@ -21,16 +21,18 @@ int64_t elements(const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-int64_t ParameterStore::declare(const std::string& block_name, std::vector<ParameterPart> parts, bool decay) {
+int64_t ParameterStore::declare(const std::string& block_name, std::vector<ParameterPart> parts,
+                                bool decay) {
   require(!allocated_, ErrorKind::internal, "parameters", "declare() must come before allocate().");
   require(!parts.empty(), ErrorKind::internal, "parameters", "a leaf needs at least one part.");
   Parameter leaf;
   leaf.shape = parts[0].shape;
   for (size_t i = 1; i < parts.size(); ++i) {
     const auto& shape = parts[i].shape;
-    require(shape.size() == leaf.shape.size() && std::equal(shape.begin() + 1, shape.end(), leaf.shape.begin() + 1),
-            ErrorKind::internal, "parameters", parts[i].name, " cannot be joined to ", parts[0].name,
-            ": their trailing dimensions differ.");
+    require(shape.size() == leaf.shape.size() &&
+                std::equal(shape.begin() + 1, shape.end(), leaf.shape.begin() + 1),
+            ErrorKind::internal, "parameters", parts[i].name, " cannot be joined to ",
+            parts[0].name, ": their trailing dimensions differ.");
     leaf.shape[0] += shape[0];
   }
   leaf.parts = std::move(parts);
@@ -44,8 +46,10 @@ int64_t ParameterStore::declare(const std::string& block_name, std::vector<Param
   return static_cast<int64_t>(parameters_.size()) - 1;
 }
 
-int64_t ParameterStore::adopt(const std::string& block_name, const std::string& name, at::Tensor tensor, bool decay) {
-  require(tensor.defined() && tensor.is_leaf() && tensor.scalar_type() == at::kFloat && tensor.dim() >= 1,
+int64_t ParameterStore::adopt(const std::string& block_name, const std::string& name,
+                              at::Tensor tensor, bool decay) {
+  require(tensor.defined() && tensor.is_leaf() && tensor.scalar_type() == at::kFloat &&
+              tensor.dim() >= 1,
           ErrorKind::option, "parameters", "\"", name,
           "\" must be an f32 leaf tensor of one or more dimensions to be adopted.");
   const int64_t index = declare(block_name, {{name, tensor.sizes().vec()}}, decay);
@@ -61,8 +65,9 @@ void ParameterStore::allocate(const std::function<bool(const std::string&)>& tra
   for (Parameter& p : parameters_) {
     p.trainable = trainable(p.parts[0].name);
     for (const auto& part : p.parts)
-      require(trainable(part.name) == p.trainable, ErrorKind::option, "parameters", "\"", p.parts[0].name, "\" and \"",
-              part.name, "\" share one matrix and must be trained or frozen together.");
+      require(trainable(part.name) == p.trainable, ErrorKind::option, "parameters", "\"",
+              p.parts[0].name, "\" and \"", part.name,
+              "\" share one matrix and must be trained or frozen together.");
     if (!p.trainable) {
       p.offset = frozen[p.block];
       frozen[p.block] += aligned(elements(p.shape));
@@ -86,7 +91,9 @@ void ParameterStore::allocate(const std::function<bool(const std::string&)>& tra
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
     const ParameterBlock& block = blocks_[p.block];
-    const auto view = [&](const at::Tensor& flat) { return flat.narrow(0, p.offset, elements(p.shape)).view(p.shape); };
+    const auto view = [&](const at::Tensor& flat) {
+      return flat.narrow(0, p.offset, elements(p.shape)).view(p.shape);
+    };
     const at::Tensor place = view(p.trainable ? block.trainable : block.frozen);
     if (adopted_[i].defined()) {
       place.copy_(adopted_[i].detach());

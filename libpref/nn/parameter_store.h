@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameters in flat, aligned buffers, one set per block (embedding, each decoder layer, head). Within a block trainable
-// and frozen segments lie apart, and every trainable leaf's gradient is a view of the block's flat gradient. Optimizer,
-// clipping, checkpoints and sharding work on the flat buffers and never see a network.
+// Parameters in flat, aligned buffers, one set per block (embedding, each decoder layer, head).
+// Within a block trainable and frozen segments lie apart, and every trainable leaf's gradient is a
+// view of the block's flat gradient. Optimizer, clipping, checkpoints and sharding work on the flat
+// buffers and never see a network.
 #pragma once
 #include <ATen/core/TensorBody.h>
 
@@ -41,16 +42,17 @@ struct ParameterBlock {
 
 class ParameterStore {
  public:
-  /// Declares a leaf of block `block_name` (blocks in order of first mention); returns its index. All parts must agree in
-  /// their trailing dimensions.
+  /// Declares a leaf of block `block_name` (blocks in order of first mention); returns its index.
+  /// All parts must agree in their trailing dimensions.
   int64_t declare(const std::string& block_name, std::vector<ParameterPart> parts, bool decay);
 
-  /// Takes a tensor of somebody else's network as a leaf: on allocate() its data moves into the flat buffer and
-  /// `tensor` becomes a view of it, with its gradient in place.
-  int64_t adopt(const std::string& block_name, const std::string& name, at::Tensor tensor, bool decay);
+  /// Takes a tensor of somebody else's network as a leaf: on allocate() its data moves into the
+  /// flat buffer and `tensor` becomes a view of it, with its gradient in place.
+  int64_t adopt(const std::string& block_name, const std::string& name, at::Tensor tensor,
+                bool decay);
 
-  /// Allocates the flat buffers (zeros) and makes the leaves. `trainable` is asked per part name; a leaf whose parts
-  /// disagree is an error. Call once.
+  /// Allocates the flat buffers (zeros) and makes the leaves. `trainable` is asked per part name; a
+  /// leaf whose parts disagree is an error. Call once.
   void allocate(const std::function<bool(const std::string& name)>& trainable);
 
   Weight weight(int64_t parameter) const;

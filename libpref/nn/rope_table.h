@@ -9,8 +9,9 @@
 
 namespace pref {
 
-/// Inverse frequencies [head_dim / 2]: theta^(-2i/d), scaled as `rope_scaling` says (llama3: wavelengths beyond the
-/// original context are stretched by `factor`, with a smooth band between; as published with Llama 3.1).
+/// Inverse frequencies [head_dim / 2]: theta^(-2i/d), scaled as `rope_scaling` says (llama3:
+/// wavelengths beyond the original context are stretched by `factor`, with a smooth band between;
+/// as published with Llama 3.1).
 std::vector<double> rope_inverse_frequencies(const DecoderConfig& config);
 
 struct RopeTable {

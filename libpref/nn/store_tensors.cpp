@@ -21,7 +21,8 @@ StoreTensors::StoreTensors(const ParameterStore& store, TensorType type) {
 std::span<const std::byte> StoreTensors::bytes(size_t index) {
   const TensorEntry& entry = entries_[index];
   const int64_t count = entry.elements();
-  if (entry.type == TensorType::f32) return std::as_bytes(std::span<const float>(data_[index], count));
+  if (entry.type == TensorType::f32)
+    return std::as_bytes(std::span<const float>(data_[index], count));
   converted_.resize(count * tensor_type_bytes(entry.type));
   convert_from_f32(entry.type, data_[index], count, converted_.data());
   return converted_;
@@ -39,8 +40,9 @@ void read_store(const SafetensorsFile& file, ParameterStore& store) {
     }
     convert_to_f32(found->type, file.bytes(*found).data(), found->elements(), tensors.data(i));
   }
-  require(missing.empty(), ErrorKind::data, "model", file.path(), ": these tensors are missing or of another shape: ",
-          missing, ". The file belongs to another model.");
+  require(missing.empty(), ErrorKind::data, "model", file.path(),
+          ": these tensors are missing or of another shape: ", missing,
+          ". The file belongs to another model.");
 }
 
 }  // namespace pref

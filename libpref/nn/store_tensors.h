@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A parameter store seen as the named tensors of a model folder: for saving, checkpoints and digests.
+// A parameter store seen as the named tensors of a model folder: for saving, checkpoints and
+// digests.
 #pragma once
 #include <span>
 #include <vector>
@@ -9,13 +10,16 @@
 
 namespace pref {
 
-/// Every part of every leaf, in store order, handed out as bytes of `type` (converted one tensor at a time).
+/// Every part of every leaf, in store order, handed out as bytes of `type` (converted one tensor at
+/// a time).
 class StoreTensors : public TensorSource {
  public:
   explicit StoreTensors(const ParameterStore& store, TensorType type = TensorType::f32);
   const std::vector<TensorEntry>& entries() const { return entries_; }
   std::span<const std::byte> bytes(size_t index) override;
-  float* data(size_t index) const { return data_[index]; }  ///< where the values live, contiguous f32
+  float* data(size_t index) const {
+    return data_[index];
+  }  ///< where the values live, contiguous f32
 
  private:
   std::vector<TensorEntry> entries_;
@@ -23,7 +27,8 @@ class StoreTensors : public TensorSource {
   std::vector<std::byte> converted_;
 };
 
-/// Reads every tensor of the store from `file`; missing or ill-shaped ones are one error that lists them.
+/// Reads every tensor of the store from `file`; missing or ill-shaped ones are one error that lists
+/// them.
 void read_store(const SafetensorsFile& file, ParameterStore& store);
 
 }  // namespace pref

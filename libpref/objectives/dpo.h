@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// DPO. Rafailov et al. 2023, arXiv:2305.18290, eq. 7; label_smoothing e as conservative DPO (its note by E. Mitchell, eq. 3).
+// DPO. Rafailov et al. 2023, arXiv:2305.18290, eq. 7; label_smoothing e as conservative DPO (its
+// note by E. Mitchell, eq. 3).
 //   u    = beta ((logp_w - ref_w) - (logp_l - ref_l)) - margin      sums over the completion, nats
 //   loss = -(1-e) log sigma(u) - e log sigma(-u)
 //   dloss/dlogp_w = beta (sigma(u) - (1-e)),  dloss/dlogp_l = -dloss/dlogp_w
 //   reward of a branch: beta (logp - ref_logp)
-// TRL 1.9 ignores label_smoothing here (loss_type sigmoid); libpref applies it, and 0 is TRL's behaviour.
+// TRL 1.9 ignores label_smoothing here (loss_type sigmoid); libpref applies it, and 0 is TRL's
+// behaviour.
 #pragma once
 #include "libpref/base/options.h"
 #include "libpref/objectives/logistic.h"
@@ -34,7 +36,8 @@ struct DPO {
     RowLoss<T> out;
     for (int k = 0; k < row.branches; ++k)
       out.reward[k] = T(beta) * (row.branch[k].logp - row.branch[k].ref_logp);
-    const auto f = smoothed_logistic(out.reward[0] - out.reward[1] - row.margin, T(label_smoothing));
+    const auto f =
+        smoothed_logistic(out.reward[0] - out.reward[1] - row.margin, T(label_smoothing));
     out.loss = f.value;
     out.d_logp[0] = T(beta) * f.slope;
     out.d_logp[1] = -out.d_logp[0];

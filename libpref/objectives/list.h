@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The objectives, named once. Trainer, command line, help, configuration and tests walk this list; adding one is its
-// header, an include and a name here.
+// The objectives, named once. Trainer, command line, help, configuration and tests walk this list;
+// adding one is its header, an include and a name here.
 #pragma once
 #include <variant>
 

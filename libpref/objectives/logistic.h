@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// -log sigma(u) and its slope without overflow, and the label-smoothed form that several objectives share.
+// -log sigma(u) and its slope without overflow, and the label-smoothed form that several objectives
+// share.
 #pragma once
 #include <cmath>
 

@@ -16,7 +16,8 @@ double divisor(Normalizer kind, const Normalizers& normalizers) {
 }  // namespace
 
 Objective::Objective(std::vector<WeightedTerm> terms) : terms_(std::move(terms)) {
-  require(!terms_.empty(), ErrorKind::option, "objective", "at least one term is required, none came. Name one in loss_type.");
+  require(!terms_.empty(), ErrorKind::option, "objective",
+          "at least one term is required, none came. Name one in loss_type.");
 }
 
 Needs Objective::needs() const {
@@ -40,7 +41,8 @@ std::string Objective::name() const {
   return out;
 }
 
-RowLoss<double> Objective::operator()(const Row<double>& row, const Normalizers& normalizers) const {
+RowLoss<double> Objective::operator()(const Row<double>& row,
+                                      const Normalizers& normalizers) const {
   RowLoss<double> sum;
   bool rewarded = false;
   for (const auto& [term, weight] : terms_) {
@@ -72,12 +74,13 @@ Term make_term(const std::string& name) {
   for_each_objective([&](const auto& t) {
     if (name == t.name || name == t.loss_type) found = t;
     known += (known.empty() ? "" : ", ") + std::string(t.name);
-    if (std::string(t.loss_type) != t.name) known += std::string(" (loss_type ") + t.loss_type + ")";
+    if (std::string(t.loss_type) != t.name)
+      known += std::string(" (loss_type ") + t.loss_type + ")";
   });
   if (!found) {
     const std::string near = nearest_name(name, objective_names());
-    fail(ErrorKind::option, "objective", "\"", name, "\" is not a known objective; known: ", known, ".",
-         near.empty() ? "" : " Did you mean \"" + near + "\"?");
+    fail(ErrorKind::option, "objective", "\"", name, "\" is not a known objective; known: ", known,
+         ".", near.empty() ? "" : " Did you mean \"" + near + "\"?");
   }
   return *found;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// An objective is a list of weighted terms (loss_type and loss_weights of the configuration). A row's value is
+// An objective is a list of weighted terms (loss_type and loss_weights of the configuration). A
+// row's value is
 //   sum over terms of  weight_k * row_weight * term_k(row) / normalizer_k
-// so that the loss of a global batch is the plain sum over its rows, however they are split into microbatches and ranks.
+// so that the loss of a global batch is the plain sum over its rows, however they are split into
+// microbatches and ranks.
 #pragma once
 #include <string>
 #include <vector>
@@ -23,10 +25,12 @@ struct WeightedTerm {
 
 class Objective {
  public:
-  Objective(Term term) : terms_{{std::move(term), 1.0}} {}  // NOLINT: an objective is usually one term
+  Objective(Term term)
+      : terms_{{std::move(term), 1.0}} {}  // NOLINT: an objective is usually one term
   template <class T>
-    requires requires { T::normalizer; }
-  Objective(T term) : Objective(Term(std::move(term))) {}  // NOLINT: DPO{.beta = 0.1} is an objective
+  requires requires { T::normalizer; }
+  Objective(T term)
+      : Objective(Term(std::move(term))) {}  // NOLINT: DPO{.beta = 0.1} is an objective
   explicit Objective(std::vector<WeightedTerm> terms);
 
   const std::vector<WeightedTerm>& terms() const { return terms_; }
@@ -35,15 +39,16 @@ class Objective {
   int min_branches() const;
   std::string name() const;  ///< "dpo", or "dpo+sft"
 
-  /// The row's share of the batch loss, its derivatives by the branches' logp, and the rewards of the first term that
-  /// compares branches. Normalizers {1, n_w} give the loss of the row alone.
+  /// The row's share of the batch loss, its derivatives by the branches' logp, and the rewards of
+  /// the first term that compares branches. Normalizers {1, n_w} give the loss of the row alone.
   RowLoss<double> operator()(const Row<double>& row, const Normalizers& normalizers) const;
 
  private:
   std::vector<WeightedTerm> terms_;
 };
 
-/// The term called `name`, by its own name ("dpo") or its loss_type ("sigmoid"). Throws ErrorKind::option naming the nearest.
+/// The term called `name`, by its own name ("dpo") or its loss_type ("sigmoid"). Throws
+/// ErrorKind::option naming the nearest.
 Term make_term(const std::string& name);
 std::vector<std::string> objective_names();
 

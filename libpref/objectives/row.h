@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an objective sees of a row: a few sums per branch; and what it gives back: a loss and its derivatives by the
-// summed log-probs. Only those derivatives reach the network (one coefficient per label), so no vocabulary-sized kernel
-// knows an objective. Plain host/device code, templated over the number type: double on the CPU and in tests, float on a GPU.
+// What an objective sees of a row: a few sums per branch; and what it gives back: a loss and its
+// derivatives by the summed log-probs. Only those derivatives reach the network (one coefficient
+// per label), so no vocabulary-sized kernel knows an objective. Plain host/device code, templated
+// over the number type: double on the CPU and in tests, float on a GPU.
 #pragma once
 #include <cstdint>
 
@@ -19,11 +20,11 @@ inline constexpr int kMaxBranches = 16;
 /// Sums over one branch's completion tokens, EOS included.
 template <class T>
 struct Sequence {
-  T logp = 0;        ///< sum of log p, nats
-  T ref_logp = 0;    ///< the same under the reference policy; 0 when the objective needs none
+  T logp = 0;      ///< sum of log p, nats
+  T ref_logp = 0;  ///< the same under the reference policy; 0 when the objective needs none
   T num_tokens = 1;
-  T collision = 0;   ///< mean over tokens of log sum_v p_v^2, nats (Needs::collision)
-  T max_logp = 0;    ///< mean over tokens of log max_v p_v, nats (Needs::max_logp)
+  T collision = 0;  ///< mean over tokens of log sum_v p_v^2, nats (Needs::collision)
+  T max_logp = 0;   ///< mean over tokens of log max_v p_v, nats (Needs::max_logp)
 };
 
 template <class T>
@@ -45,8 +46,12 @@ struct RowLoss {
 
 /// What an objective asks of the trainer beyond logp and token counts.
 enum class Needs : unsigned { nothing = 0, reference = 1, collision = 2, max_logp = 4 };
-constexpr Needs operator|(Needs a, Needs b) { return static_cast<Needs>(static_cast<unsigned>(a) | static_cast<unsigned>(b)); }
-constexpr bool has(Needs set, Needs one) { return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0; }
+constexpr Needs operator|(Needs a, Needs b) {
+  return static_cast<Needs>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(Needs set, Needs one) {
+  return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
+}
 
 /// What the sum of a term over the global batch is divided by.
 enum class Normalizer {

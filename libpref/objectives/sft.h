@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cross-entropy of branch 0: the supervised fine-tuning objective, and the "sft" term beside a preference loss (RPO).
-//   loss = -logp_w, divided by the completion tokens of branch 0 over the global batch (a token mean, as TRL's "sft")
+// Cross-entropy of branch 0: the supervised fine-tuning objective, and the "sft" term beside a
+// preference loss (RPO).
+//   loss = -logp_w, divided by the completion tokens of branch 0 over the global batch (a token
+//     mean, as TRL's "sft")
 #pragma once
 #include "libpref/base/options.h"
 #include "libpref/objectives/row.h"

@@ -30,8 +30,12 @@ namespace {
 class KeyValueCache {
  public:
   KeyValueCache(const DecoderConfig& config, int64_t batch, int64_t capacity)
-      : heads_(config.num_key_value_heads), dim_(config.head_dim), query_heads_(config.num_attention_heads),
-        windows_(config.layer_window), capacity_(capacity), lengths_(batch, 0) {
+      : heads_(config.num_key_value_heads),
+        dim_(config.head_dim),
+        query_heads_(config.num_attention_heads),
+        windows_(config.layer_window),
+        capacity_(capacity),
+        lengths_(batch, 0) {
     for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
       keys_.push_back(at::zeros({batch, heads_, capacity, dim_}, at::kFloat));
       values_.push_back(at::zeros({batch, heads_, capacity, dim_}, at::kFloat));
@@ -45,8 +49,10 @@ class KeyValueCache {
     const float* value = key + heads_ * dim_;
     for (int64_t h = 0; h < heads_; ++h) {
       const int64_t place = ((b * heads_ + h) * capacity_ + position) * dim_;
-      std::memcpy(keys_[layer].mutable_data_ptr<float>() + place, key + h * dim_, sizeof(float) * dim_);
-      std::memcpy(values_[layer].mutable_data_ptr<float>() + place, value + h * dim_, sizeof(float) * dim_);
+      std::memcpy(keys_[layer].mutable_data_ptr<float>() + place, key + h * dim_,
+                  sizeof(float) * dim_);
+      std::memcpy(values_[layer].mutable_data_ptr<float>() + place, value + h * dim_,
+                  sizeof(float) * dim_);
     }
   }
 
@@ -54,16 +60,20 @@ class KeyValueCache {
   at::Tensor attend(int64_t layer, const at::Tensor& qkv) const {
     const int64_t batch = qkv.size(0), group = query_heads_ / heads_;
     const int64_t used = 1 + *std::max_element(lengths_.begin(), lengths_.end());
-    const at::Tensor query = qkv.narrow(1, 0, query_heads_ * dim_).reshape({batch, heads_, group, dim_});
-    at::Tensor mask = at::full({batch, 1, 1, used}, -std::numeric_limits<float>::infinity(), at::kFloat);
+    const at::Tensor query =
+        qkv.narrow(1, 0, query_heads_ * dim_).reshape({batch, heads_, group, dim_});
+    at::Tensor mask =
+        at::full({batch, 1, 1, used}, -std::numeric_limits<float>::infinity(), at::kFloat);
     for (int64_t b = 0; b < batch; ++b) {
       const int64_t last = lengths_[b], window = windows_[layer];
       const int64_t first = window == 0 ? 0 : std::max<int64_t>(0, last - window + 1);
       std::fill_n(mask.mutable_data_ptr<float>() + b * used + first, last + 1 - first, 0.0f);
     }
-    const at::Tensor keys = keys_[layer].narrow(2, 0, used), values = values_[layer].narrow(2, 0, used);
+    const at::Tensor keys = keys_[layer].narrow(2, 0, used),
+                     values = values_[layer].narrow(2, 0, used);
     const double scale = 1.0 / std::sqrt(static_cast<double>(dim_));
-    const at::Tensor weights = at::softmax(at::matmul(query, keys.transpose(2, 3)) * scale + mask, -1);
+    const at::Tensor weights =
+        at::softmax(at::matmul(query, keys.transpose(2, 3)) * scale + mask, -1);
     return at::matmul(weights, values).reshape({batch, query_heads_ * dim_});
   }
 
@@ -75,24 +85,29 @@ class KeyValueCache {
   std::vector<at::Tensor> keys_, values_;
 };
 
-// Runs all prompts through the network as one packed batch, filling the cache; hidden states of their last tokens [B, D].
-at::Tensor prefill(Decoder& network, std::span<const std::vector<int32_t>> prompts, KeyValueCache& cache) {
+// Runs all prompts through the network as one packed batch, filling the cache; hidden states of
+// their last tokens [B, D].
+at::Tensor prefill(Decoder& network, std::span<const std::vector<int32_t>> prompts,
+                   KeyValueCache& cache) {
   std::vector<int64_t> tokens, positions, last;
   std::vector<Segment> segments;
   for (size_t b = 0; b < prompts.size(); ++b) {
-    segments.push_back({.start = static_cast<int64_t>(tokens.size()), .length = static_cast<int64_t>(prompts[b].size()),
+    segments.push_back({.start = static_cast<int64_t>(tokens.size()),
+                        .length = static_cast<int64_t>(prompts[b].size()),
                         .row = static_cast<int32_t>(b)});
     for (size_t i = 0; i < prompts[b].size(); ++i) positions.push_back(static_cast<int64_t>(i));
     tokens.insert(tokens.end(), prompts[b].begin(), prompts[b].end());
     last.push_back(static_cast<int64_t>(tokens.size()) - 1);
   }
   const at::Tensor hidden = network.run(
-      at::tensor(at::ArrayRef<int64_t>(tokens), at::kLong), at::tensor(at::ArrayRef<int64_t>(positions), at::kLong),
+      at::tensor(at::ArrayRef<int64_t>(tokens), at::kLong),
+      at::tensor(at::ArrayRef<int64_t>(positions), at::kLong),
       [&](int64_t layer, const at::Tensor& qkv) {
         for (const Segment& s : segments)
           for (int64_t i = 0; i < s.length; ++i)
             cache.store(layer, s.row, i, qkv.const_data_ptr<float>() + (s.start + i) * qkv.size(1));
-        return ops::packed_attention(qkv, ops::make_attention_plan(segments, network.attention_shape(layer), at::kFloat));
+        return ops::packed_attention(
+            qkv, ops::make_attention_plan(segments, network.attention_shape(layer), at::kFloat));
       });
   return hidden.index_select(0, at::tensor(at::ArrayRef<int64_t>(last), at::kLong));
 }
@@ -119,7 +134,8 @@ int32_t sample_token(std::span<const float> logits, const SampleOptions& options
   if (options.top_k > 0 || options.top_p < 1) {
     std::vector<int32_t> order(logits.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return weight[a] > weight[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int32_t a, int32_t b) { return weight[a] > weight[b]; });
     size_t kept = options.top_k > 0 ? std::min<size_t>(options.top_k, order.size()) : order.size();
     double total = 0, sum = 0;
     for (size_t i = 0; i < kept; ++i) total += weight[order[i]];
@@ -138,8 +154,8 @@ int32_t sample_token(std::span<const float> logits, const SampleOptions& options
   return drawn;
 }
 
-std::vector<Reply> sample_replies(Decoder& network, std::span<const std::vector<int32_t>> prompts, int32_t eos_id,
-                                  const SampleOptions& options) {
+std::vector<Reply> sample_replies(Decoder& network, std::span<const std::vector<int32_t>> prompts,
+                                  int32_t eos_id, const SampleOptions& options) {
   check_options(options, "sample");
   c10::NoGradGuard no_grad;
   std::vector<Reply> replies(prompts.size());
@@ -147,12 +163,14 @@ std::vector<Reply> sample_replies(Decoder& network, std::span<const std::vector<
   size_t longest = 0;
   std::vector<RandomStream> streams;
   for (size_t b = 0; b < prompts.size(); ++b) {
-    require(!prompts[b].empty(), ErrorKind::data, "sample", "prompt ", b, " has no tokens; at least one is required.");
+    require(!prompts[b].empty(), ErrorKind::data, "sample", "prompt ", b,
+            " has no tokens; at least one is required.");
     longest = std::max(longest, prompts[b].size());
     streams.emplace_back(static_cast<uint64_t>(options.seed), "sampling", b);
   }
   const int64_t batch = static_cast<int64_t>(prompts.size());
-  KeyValueCache cache(network.config(), batch, static_cast<int64_t>(longest) + options.max_new_tokens);
+  KeyValueCache cache(network.config(), batch,
+                      static_cast<int64_t>(longest) + options.max_new_tokens);
   const Weight head = network.lm_head();
   at::Tensor hidden = prefill(network, prompts, cache);
   for (int64_t b = 0; b < batch; ++b) cache.lengths()[b] = static_cast<int64_t>(prompts[b].size());
@@ -163,7 +181,8 @@ std::vector<Reply> sample_replies(Decoder& network, std::span<const std::vector<
     for (int64_t b = 0; b < batch; ++b) {
       if (replies[b].ended) continue;
       const float* row = logits.const_data_ptr<float>() + b * logits.size(1);
-      const int32_t token = sample_token({row, static_cast<size_t>(logits.size(1))}, options, streams[b].uniform());
+      const int32_t token =
+          sample_token({row, static_cast<size_t>(logits.size(1))}, options, streams[b].uniform());
       replies[b].ids.push_back(token);
       replies[b].ended = token == eos_id;
       next[b] = token;

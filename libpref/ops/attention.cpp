@@ -23,7 +23,8 @@
 
 namespace pref::ops {
 
-// Queries [query, +queries) against keys [key, +keys) of packed rows; `mask` where plain and causal do not say it.
+// Queries [query, +queries) against keys [key, +keys) of packed rows; `mask` where plain and causal
+// do not say it.
 struct Tile {
   int64_t query, queries, key, keys;
   bool causal = false;
@@ -41,7 +42,7 @@ struct QueryBlock {
 struct AttentionPlan {
   AttentionShape shape;
   std::vector<std::vector<QueryBlock>> rows;  // blocks of a row touch no other row's tokens
-  double pairs = 0;                           // attended (query, key) pairs, a causal n x n tile counting n^2/2
+  double pairs = 0;  // attended (query, key) pairs, a causal n x n tile counting n^2/2
 };
 
 namespace {
@@ -51,14 +52,18 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-constexpr int64_t kWindowBlock = 256;  // queries per block of a windowed segment: bounds the masks' memory
+constexpr int64_t kWindowBlock =
+    256;  // queries per block of a windowed segment: bounds the masks' memory
 
-// A tile whose visible keys are those at most `window - 1` positions back; nullopt when none is visible.
-std::optional<Tile> window_tile(int64_t query, int64_t queries, int64_t query_position, int64_t key_start,
-                                int64_t key_end, int64_t key_position, int64_t window, at::ScalarType dtype) {
+// A tile whose visible keys are those at most `window - 1` positions back; nullopt when none is
+// visible.
+std::optional<Tile> window_tile(int64_t query, int64_t queries, int64_t query_position,
+                                int64_t key_start, int64_t key_end, int64_t key_position,
+                                int64_t window, at::ScalarType dtype) {
   const int64_t skip = std::max<int64_t>(0, query_position - window + 1 - key_position);
   const int64_t key = key_start + skip;
-  const int64_t keys = std::min(key_end, key_start + (query_position + queries - key_position)) - key;
+  const int64_t keys =
+      std::min(key_end, key_start + (query_position + queries - key_position)) - key;
   if (keys <= 0) return std::nullopt;
   Tile tile{query, queries, key, keys};
   tile.mask = at::empty({queries, keys}, dtype);
@@ -83,7 +88,8 @@ std::optional<Tile> window_tile(int64_t query, int64_t queries, int64_t query_po
   return tile;
 }
 
-std::vector<QueryBlock> segment_blocks(const Segment& s, const AttentionShape& shape, at::ScalarType dtype) {
+std::vector<QueryBlock> segment_blocks(const Segment& s, const AttentionShape& shape,
+                                       at::ScalarType dtype) {
   const int64_t p = s.prefix_length;
   if (shape.window == 0 || p + s.length <= shape.window) {
     QueryBlock block{s.start, s.length, {}};
@@ -96,16 +102,19 @@ std::vector<QueryBlock> segment_blocks(const Segment& s, const AttentionShape& s
     const int64_t count = std::min(kWindowBlock, s.length - first);
     QueryBlock block{s.start + first, count, {}};
     if (p > 0)
-      if (auto tile = window_tile(block.query, count, p + first, s.prefix_start, s.prefix_start + p, 0, shape.window, dtype))
+      if (auto tile = window_tile(block.query, count, p + first, s.prefix_start, s.prefix_start + p,
+                                  0, shape.window, dtype))
         block.tiles.push_back(std::move(*tile));
-    if (auto tile = window_tile(block.query, count, p + first, s.start, s.start + s.length, p, shape.window, dtype))
+    if (auto tile = window_tile(block.query, count, p + first, s.start, s.start + s.length, p,
+                                shape.window, dtype))
       block.tiles.push_back(std::move(*tile));
     blocks.push_back(std::move(block));
   }
   return blocks;
 }
 
-// Pairs as performance counts take them: n^2/2 for causal tiles, all pairs of unmasked ones, visible ones of masks.
+// Pairs as performance counts take them: n^2/2 for causal tiles, all pairs of unmasked ones,
+// visible ones of masks.
 double attended_pairs(const Tile& tile) {
   if (tile.mask.defined()) return tile.visible;
   const double pairs = static_cast<double>(tile.queries) * static_cast<double>(tile.keys);
@@ -122,14 +131,19 @@ struct Heads {
         .view({1, count, heads, shape.head_dim})
         .transpose(1, 2);
   }
-  Tensor query(int64_t start, int64_t count) const { return view(start, count, 0, shape.query_heads); }
-  Tensor key(int64_t start, int64_t count) const { return view(start, count, shape.query_heads, shape.key_heads); }
+  Tensor query(int64_t start, int64_t count) const {
+    return view(start, count, 0, shape.query_heads);
+  }
+  Tensor key(int64_t start, int64_t count) const {
+    return view(start, count, shape.query_heads, shape.key_heads);
+  }
   Tensor value(int64_t start, int64_t count) const {
     return view(start, count, shape.query_heads + shape.key_heads, shape.key_heads);
   }
 };
 
-// Many rows: one per thread, their operators serial. Few rows: the operators use the threads themselves.
+// Many rows: one per thread, their operators serial. Few rows: the operators use the threads
+// themselves.
 template <class F>
 void for_each_row(const AttentionPlan& plan, const F& f) {
   const int64_t rows = static_cast<int64_t>(plan.rows.size());
@@ -143,7 +157,9 @@ void for_each_row(const AttentionPlan& plan, const F& f) {
   });
 }
 
-std::optional<Tensor> optional(const Tensor& t) { return t.defined() ? std::optional<Tensor>(t) : std::nullopt; }
+std::optional<Tensor> optional(const Tensor& t) {
+  return t.defined() ? std::optional<Tensor>(t) : std::nullopt;
+}
 
 // Output columns of a block, [1, H, n, d].
 Tensor output_view(const Tensor& matrix, const QueryBlock& block, const AttentionShape& shape) {
@@ -158,7 +174,8 @@ struct PackedAttentionFunction : Function<PackedAttentionFunction> {
     std::shared_ptr<const AttentionPlan> plan;
   };
 
-  static Tensor forward(AutogradContext* context, const Tensor& qkv_in, std::shared_ptr<const AttentionPlan> plan) {
+  static Tensor forward(AutogradContext* context, const Tensor& qkv_in,
+                        std::shared_ptr<const AttentionPlan> plan) {
     const Tensor qkv = qkv_in.detach();
     const AttentionShape& shape = plan->shape;
     const Heads heads{qkv, shape};
@@ -169,18 +186,20 @@ struct PackedAttentionFunction : Function<PackedAttentionFunction> {
         Tensor merged, merged_lse;  // [1, H, n, d], [1, H, n]
         for (const Tile& tile : block.tiles) {
           auto [o, l] = at::_scaled_dot_product_flash_attention_for_cpu(
-              heads.query(tile.query, tile.queries), heads.key(tile.key, tile.keys), heads.value(tile.key, tile.keys),
-              0.0, tile.causal, optional(tile.mask), shape.scale);
+              heads.query(tile.query, tile.queries), heads.key(tile.key, tile.keys),
+              heads.value(tile.key, tile.keys), 0.0, tile.causal, optional(tile.mask), shape.scale);
           // A query without visible keys reports 0 instead of -inf.
           if (tile.empty_rows.defined())
-            l = l.masked_fill(tile.empty_rows.view({1, 1, tile.queries}), -std::numeric_limits<double>::infinity());
+            l = l.masked_fill(tile.empty_rows.view({1, 1, tile.queries}),
+                              -std::numeric_limits<double>::infinity());
           if (!merged.defined()) {
             merged = o;
             merged_lse = l;
             continue;
           }
           const Tensor both = at::logaddexp(merged_lse, l);
-          merged = merged * (merged_lse - both).exp().unsqueeze(-1) + o * (l - both).exp().unsqueeze(-1);
+          merged =
+              merged * (merged_lse - both).exp().unsqueeze(-1) + o * (l - both).exp().unsqueeze(-1);
           merged_lse = both;
         }
         output_view(out, block, shape).copy_(merged);
@@ -189,14 +208,16 @@ struct PackedAttentionFunction : Function<PackedAttentionFunction> {
     });
     detail::count_attention_flops(4.0 * shape.query_heads * shape.head_dim * plan->pairs);
     context->save_for_backward({qkv_in, out, lse});
-    context->saved_data["plan"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(std::move(plan)));
+    context->saved_data["plan"] =
+        c10::IValue::make_capsule(c10::make_intrusive<Holder>(std::move(plan)));
     return out;
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
     const Tensor qkv = saved[0].detach(), out = saved[1].detach(), lse = saved[2];
-    const auto plan = c10::static_intrusive_pointer_cast<Holder>(context->saved_data["plan"].toCapsule())->plan;
+    const auto plan =
+        c10::static_intrusive_pointer_cast<Holder>(context->saved_data["plan"].toCapsule())->plan;
     const AttentionShape& shape = plan->shape;
     const Tensor d_out = grads[0].contiguous();
     Tensor d_qkv = at::zeros_like(qkv);
@@ -208,7 +229,8 @@ struct PackedAttentionFunction : Function<PackedAttentionFunction> {
         for (const Tile& tile : block.tiles) {
           auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
               d_o, heads.query(tile.query, tile.queries), heads.key(tile.key, tile.keys),
-              heads.value(tile.key, tile.keys), o, l, 0.0, tile.causal, optional(tile.mask), shape.scale);
+              heads.value(tile.key, tile.keys), o, l, 0.0, tile.causal, optional(tile.mask),
+              shape.scale);
           d_heads.query(tile.query, tile.queries).add_(dq);
           d_heads.key(tile.key, tile.keys).add_(dk);
           d_heads.value(tile.key, tile.keys).add_(dv);
@@ -222,10 +244,12 @@ struct PackedAttentionFunction : Function<PackedAttentionFunction> {
 
 }  // namespace
 
-std::shared_ptr<const AttentionPlan> make_attention_plan(const std::vector<Segment>& segments, AttentionShape shape,
+std::shared_ptr<const AttentionPlan> make_attention_plan(const std::vector<Segment>& segments,
+                                                         AttentionShape shape,
                                                          at::ScalarType dtype) {
-  require(shape.key_heads > 0 && shape.query_heads % shape.key_heads == 0, ErrorKind::option, "attention",
-          "query heads must be a multiple of key heads, got ", shape.query_heads, " and ", shape.key_heads, ".");
+  require(shape.key_heads > 0 && shape.query_heads % shape.key_heads == 0, ErrorKind::option,
+          "attention", "query heads must be a multiple of key heads, got ", shape.query_heads,
+          " and ", shape.key_heads, ".");
   auto plan = std::make_shared<AttentionPlan>();
   if (shape.scale == 0) shape.scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   plan->shape = shape;

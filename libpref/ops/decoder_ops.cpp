@@ -12,6 +12,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "kernels/gather.h"
@@ -29,12 +30,15 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Rows per task: enough work to pay for waking a thread.
-constexpr int64_t kRowGrain = 16;
+// Rows per task of `width` elements each: enough work to pay for waking a thread.
+int64_t row_grain(int64_t width) {
+  return std::max<int64_t>(1, 16384 / std::max<int64_t>(width, 1));
+}
 
 void check_matrix(const Tensor& x, const char* where, int64_t columns) {
-  require(x.dim() == 2 && x.size(1) == columns && x.scalar_type() == at::kFloat, ErrorKind::option, where,
-          "an f32 matrix with ", columns, " columns is required, got ", x.sizes(), " ", x.scalar_type(), ".");
+  require(x.dim() == 2 && x.size(1) == columns && x.scalar_type() == at::kFloat, ErrorKind::option,
+          where, "an f32 matrix with ", columns, " columns is required, got ", x.sizes(), " ",
+          x.scalar_type(), ".");
 }
 
 // A tensor that autograd does not see as an input: a gradient buffer, which may be undefined.
@@ -42,9 +46,12 @@ struct Buffer {
   Tensor tensor;
 };
 
-std::optional<Tensor> optional(const Tensor& t) { return t.defined() ? std::optional<Tensor>(t) : std::nullopt; }
+std::optional<Tensor> optional(const Tensor& t) {
+  return t.defined() ? std::optional<Tensor>(t) : std::nullopt;
+}
 
-// Where a weight's gradient share goes: into the given buffer, or into a fresh one that autograd receives.
+// Where a weight's gradient share goes: into the given buffer, or into a fresh one that autograd
+// receives.
 struct GradientTarget {
   Tensor buffer, returned;
 };
@@ -103,16 +110,18 @@ struct LinearFunction : Function<LinearFunction> {
 };
 
 struct EmbeddingFunction : Function<EmbeddingFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& tokens, const Tensor& weight, const Buffer& gradient) {
+  static Tensor forward(AutogradContext* context, const Tensor& tokens, const Tensor& weight,
+                        const Buffer& gradient) {
     context->save_for_backward({tokens, weight});
     context->saved_data["gradient"] = gradient.tensor;
     const int64_t count = tokens.numel(), vocab = weight.size(0), width = weight.size(1);
     const int64_t* ids = tokens.const_data_ptr<int64_t>();
     for (int64_t i = 0; i < count; ++i)
-      require(ids[i] >= 0 && ids[i] < vocab, ErrorKind::data, "embedding", "token[", i, "] = ", ids[i],
-              " is outside [0, ", vocab, "). Was the tokenizer built for another model?");
+      require(ids[i] >= 0 && ids[i] < vocab, ErrorKind::data, "embedding", "token[", i,
+              "] = ", ids[i], " is outside [0, ", vocab,
+              "). Was the tokenizer built for another model?");
     Tensor out = at::empty({count, width}, weight.options().requires_grad(false));
-    at::parallel_for(0, count, kRowGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, count, row_grain(width), [&](int64_t begin, int64_t end) {
       kernels::gather_rows(weight.const_data_ptr<float>(), width, ids + begin, end - begin,
                            out.mutable_data_ptr<float>() + begin * width);
     });
@@ -126,15 +135,16 @@ struct EmbeddingFunction : Function<EmbeddingFunction> {
     const int64_t width = dy.size(1);
     // Threads split columns, so that every sum keeps its order.
     at::parallel_for(0, width, 64, [&](int64_t begin, int64_t end) {
-      kernels::scatter_add_rows(target.buffer.mutable_data_ptr<float>(), width, saved[0].const_data_ptr<int64_t>(),
-                                dy.size(0), dy.const_data_ptr<float>(), begin, end);
+      kernels::scatter_add_rows(target.buffer.mutable_data_ptr<float>(), width,
+                                saved[0].const_data_ptr<int64_t>(), dy.size(0),
+                                dy.const_data_ptr<float>(), begin, end);
     });
     return {Tensor(), target.returned, Tensor()};
   }
 };
 
-// Runs f(begin, end, d_weight) over row ranges and adds the ranges' d_weight [width] into `total` in range order: the sum
-// depends on the row count alone, not on how many threads ran.
+// Runs f(begin, end, d_weight) over row ranges and adds the ranges' d_weight [width] into `total`
+// in range order: the sum depends on the row count alone, not on how many threads ran.
 template <class F>
 void reduce_over_rows(int64_t rows, int64_t width, float* total, const F& f) {
   constexpr int64_t kRowsPerPart = 128;
@@ -150,13 +160,13 @@ void reduce_over_rows(int64_t rows, int64_t width, float* total, const F& f) {
 }
 
 struct RmsNormFunction : Function<RmsNormFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Buffer& gradient,
-                        double eps) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
+                        const Buffer& gradient, double eps) {
     const int64_t rows = x.size(0), width = x.size(1);
     Tensor y = at::empty_like(x), inverse_rms = at::empty({rows}, x.options().requires_grad(false));
-    at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
-      kernels::rms_norm_forward(x.const_data_ptr<float>() + begin * width, end - begin, width, width,
-                                weight.const_data_ptr<float>(), static_cast<float>(eps),
+    at::parallel_for(0, rows, row_grain(width), [&](int64_t begin, int64_t end) {
+      kernels::rms_norm_forward(x.const_data_ptr<float>() + begin * width, end - begin, width,
+                                width, weight.const_data_ptr<float>(), static_cast<float>(eps),
                                 y.mutable_data_ptr<float>() + begin * width, width,
                                 inverse_rms.mutable_data_ptr<float>() + begin);
     });
@@ -171,31 +181,36 @@ struct RmsNormFunction : Function<RmsNormFunction> {
     const int64_t rows = x.size(0), width = x.size(1);
     const bool trained = context->needs_input_grad(1);
     Tensor dx = at::empty_like(x);
-    const auto target = trained ? gradient_target(weight, context->saved_data["gradient"].toTensor())
-                                : GradientTarget{at::zeros({width}, at::kFloat), Tensor()};
-    reduce_over_rows(rows, width, target.buffer.mutable_data_ptr<float>(), [&](int64_t begin, int64_t end, float* part) {
-      kernels::rms_norm_backward(dy.const_data_ptr<float>() + begin * width, width,
-                                 x.const_data_ptr<float>() + begin * width, width, weight.const_data_ptr<float>(),
-                                 inverse_rms.const_data_ptr<float>() + begin, end - begin, width,
-                                 dx.mutable_data_ptr<float>() + begin * width, width, false, part);
-    });
+    const auto target = trained
+                            ? gradient_target(weight, context->saved_data["gradient"].toTensor())
+                            : GradientTarget{at::zeros({width}, at::kFloat), Tensor()};
+    reduce_over_rows(rows, width, target.buffer.mutable_data_ptr<float>(),
+                     [&](int64_t begin, int64_t end, float* part) {
+                       kernels::rms_norm_backward(
+                           dy.const_data_ptr<float>() + begin * width, width,
+                           x.const_data_ptr<float>() + begin * width, width,
+                           weight.const_data_ptr<float>(),
+                           inverse_rms.const_data_ptr<float>() + begin, end - begin, width,
+                           dx.mutable_data_ptr<float>() + begin * width, width, false, part);
+                     });
     return {dx, target.returned, Tensor(), Tensor()};
   }
 };
 
 struct HeadNormFunction : Function<HeadNormFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& qkv, const Tensor& q_weight, const Tensor& k_weight,
-                        const Buffer& q_gradient, const Buffer& k_gradient, int64_t query_heads, int64_t key_heads,
-                        int64_t head_dim, double eps) {
+  static Tensor forward(AutogradContext* context, const Tensor& qkv, const Tensor& q_weight,
+                        const Tensor& k_weight, const Buffer& q_gradient, const Buffer& k_gradient,
+                        int64_t query_heads, int64_t key_heads, int64_t head_dim, double eps) {
     const int64_t rows = qkv.size(0), normed = query_heads + key_heads, stride = qkv.size(1);
     Tensor out = qkv.clone();
     Tensor inverse_rms = at::empty({normed, rows}, qkv.options().requires_grad(false));
     at::parallel_for(0, normed, 1, [&](int64_t begin, int64_t end) {
       for (int64_t h = begin; h < end; ++h)
-        kernels::rms_norm_forward(qkv.const_data_ptr<float>() + h * head_dim, rows, head_dim, stride,
-                                  (h < query_heads ? q_weight : k_weight).const_data_ptr<float>(),
-                                  static_cast<float>(eps), out.mutable_data_ptr<float>() + h * head_dim, stride,
-                                  inverse_rms.mutable_data_ptr<float>() + h * rows);
+        kernels::rms_norm_forward(
+            qkv.const_data_ptr<float>() + h * head_dim, rows, head_dim, stride,
+            (h < query_heads ? q_weight : k_weight).const_data_ptr<float>(),
+            static_cast<float>(eps), out.mutable_data_ptr<float>() + h * head_dim, stride,
+            inverse_rms.mutable_data_ptr<float>() + h * rows);
     });
     context->save_for_backward({qkv, q_weight, k_weight, inverse_rms});
     context->saved_data["q_gradient"] = q_gradient.tensor;
@@ -207,7 +222,8 @@ struct HeadNormFunction : Function<HeadNormFunction> {
     const auto saved = context->get_saved_variables();
     const Tensor &qkv = saved[0], &inverse_rms = saved[3];
     const int64_t query_heads = context->saved_data["query_heads"].toInt();
-    const int64_t rows = qkv.size(0), normed = inverse_rms.size(0), head_dim = saved[1].size(0), stride = qkv.size(1);
+    const int64_t rows = qkv.size(0), normed = inverse_rms.size(0), head_dim = saved[1].size(0),
+                  stride = qkv.size(1);
     const Tensor dy = grads[0].contiguous();
     Tensor dx = dy.clone();  // v's part passes through
     Tensor partial = at::zeros({normed, head_dim}, at::kFloat);
@@ -224,8 +240,8 @@ struct HeadNormFunction : Function<HeadNormFunction> {
     out[0] = dx;
     for (int side = 0; side < 2; ++side) {
       if (!context->needs_input_grad(1 + side)) continue;
-      auto target = gradient_target(saved[1 + side],
-                                    context->saved_data[side == 0 ? "q_gradient" : "k_gradient"].toTensor());
+      auto target = gradient_target(
+          saved[1 + side], context->saved_data[side == 0 ? "q_gradient" : "k_gradient"].toTensor());
       target.buffer.add_(side == 0 ? partial.narrow(0, 0, query_heads).sum(0)
                                    : partial.narrow(0, query_heads, normed - query_heads).sum(0));
       out[1 + side] = target.returned;
@@ -235,19 +251,19 @@ struct HeadNormFunction : Function<HeadNormFunction> {
 };
 
 struct RopeFunction : Function<RopeFunction> {
-  static Tensor rotate(const Tensor& x, const Tensor& positions, const Tensor& cosine, const Tensor& sine,
-                       int64_t heads, int64_t head_dim, int direction) {
+  static Tensor rotate(const Tensor& x, const Tensor& positions, const Tensor& cosine,
+                       const Tensor& sine, int64_t heads, int64_t head_dim, int direction) {
     Tensor out = x.clone(at::MemoryFormat::Contiguous);
     const int64_t stride = x.size(1);
-    at::parallel_for(0, x.size(0), kRowGrain, [&](int64_t begin, int64_t end) {
-      kernels::rope_rotate(out.mutable_data_ptr<float>() + begin * stride, end - begin, stride, heads, head_dim,
-                           positions.const_data_ptr<int64_t>() + begin, cosine.const_data_ptr<float>(),
-                           sine.const_data_ptr<float>(), direction);
+    at::parallel_for(0, x.size(0), row_grain(stride), [&](int64_t begin, int64_t end) {
+      kernels::rope_rotate(out.mutable_data_ptr<float>() + begin * stride, end - begin, stride,
+                           heads, head_dim, positions.const_data_ptr<int64_t>() + begin,
+                           cosine.const_data_ptr<float>(), sine.const_data_ptr<float>(), direction);
     });
     return out;
   }
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& positions, const Tensor& cosine,
-                        const Tensor& sine, int64_t heads, int64_t head_dim) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& positions,
+                        const Tensor& cosine, const Tensor& sine, int64_t heads, int64_t head_dim) {
     context->save_for_backward({positions, cosine, sine});
     context->saved_data["heads"] = heads;
     context->saved_data["head_dim"] = head_dim;
@@ -267,9 +283,9 @@ struct SwigluFunction : Function<SwigluFunction> {
     context->save_for_backward({gate_up});
     const int64_t rows = gate_up.size(0), width = gate_up.size(1) / 2;
     Tensor y = at::empty({rows, width}, gate_up.options().requires_grad(false));
-    at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
-      kernels::swiglu_forward(gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin, width,
-                              y.mutable_data_ptr<float>() + begin * width);
+    at::parallel_for(0, rows, row_grain(width), [&](int64_t begin, int64_t end) {
+      kernels::swiglu_forward(gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin,
+                              width, y.mutable_data_ptr<float>() + begin * width);
     });
     return y;
   }
@@ -278,10 +294,10 @@ struct SwigluFunction : Function<SwigluFunction> {
     const Tensor dy = grads[0].contiguous();
     const int64_t rows = gate_up.size(0), width = gate_up.size(1) / 2;
     Tensor out = at::empty_like(gate_up);
-    at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, rows, row_grain(width), [&](int64_t begin, int64_t end) {
       kernels::swiglu_backward(dy.const_data_ptr<float>() + begin * width,
-                               gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin, width,
-                               out.mutable_data_ptr<float>() + begin * 2 * width);
+                               gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin,
+                               width, out.mutable_data_ptr<float>() + begin * 2 * width);
     });
     return {out};
   }
@@ -289,10 +305,11 @@ struct SwigluFunction : Function<SwigluFunction> {
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, const Weight& weight, const Weight& bias, const at::Tensor& residual) {
+at::Tensor linear(const at::Tensor& x, const Weight& weight, const Weight& bias,
+                  const at::Tensor& residual) {
   check_matrix(x, "linear", weight.value.size(1));
-  return LinearFunction::apply(x, weight.value, optional(bias.value), optional(residual), Buffer{weight.gradient},
-                               Buffer{bias.gradient});
+  return LinearFunction::apply(x, weight.value, optional(bias.value), optional(residual),
+                               Buffer{weight.gradient}, Buffer{bias.gradient});
 }
 
 at::Tensor embedding(const at::Tensor& tokens, const Weight& weight) {
@@ -304,15 +321,16 @@ at::Tensor rms_norm(const at::Tensor& x, const Weight& weight, double eps) {
   return RmsNormFunction::apply(x.contiguous(), weight.value, Buffer{weight.gradient}, eps);
 }
 
-at::Tensor head_norm(const at::Tensor& qkv, const Weight& q_weight, const Weight& k_weight, int64_t query_heads,
-                     int64_t key_heads, int64_t head_dim, double eps) {
+at::Tensor head_norm(const at::Tensor& qkv, const Weight& q_weight, const Weight& k_weight,
+                     int64_t query_heads, int64_t key_heads, int64_t head_dim, double eps) {
   check_matrix(qkv, "head_norm", (query_heads + 2 * key_heads) * head_dim);
-  return HeadNormFunction::apply(qkv.contiguous(), q_weight.value, k_weight.value, Buffer{q_weight.gradient},
-                                 Buffer{k_weight.gradient}, query_heads, key_heads, head_dim, eps);
+  return HeadNormFunction::apply(qkv.contiguous(), q_weight.value, k_weight.value,
+                                 Buffer{q_weight.gradient}, Buffer{k_weight.gradient}, query_heads,
+                                 key_heads, head_dim, eps);
 }
 
-at::Tensor rope(const at::Tensor& qkv, const at::Tensor& positions, const at::Tensor& cosine, const at::Tensor& sine,
-                int64_t heads, int64_t head_dim) {
+at::Tensor rope(const at::Tensor& qkv, const at::Tensor& positions, const at::Tensor& cosine,
+                const at::Tensor& sine, int64_t heads, int64_t head_dim) {
   return RopeFunction::apply(qkv, positions, cosine, sine, heads, head_dim);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts of useful floating-point operations, by part of the step: 2mnk for a matrix product, 4 x width x attended pairs
-// for attention forward and twice that backward. A gate of the tests, and the rate shown by benchmarks.
+// Counts of useful floating-point operations, by part of the step: 2mnk for a matrix product, 4 x
+// width x attended pairs for attention forward and twice that backward. A gate of the tests, and
+// the rate shown by benchmarks.
 #pragma once
 
 namespace pref {

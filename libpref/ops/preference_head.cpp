@@ -17,8 +17,10 @@
 namespace pref {
 namespace {
 
-constexpr int64_t kRecomputeChunk = 128;   // rows: their logits stay in the last-level cache at common vocabularies
-constexpr int64_t kStatisticsChunk = 512;  // rows of the forward-only form: full GEMM rate, a quarter of a group's memory
+constexpr int64_t kRecomputeChunk =
+    128;  // rows: their logits stay in the last-level cache at common vocabularies
+constexpr int64_t kStatisticsChunk =
+    512;  // rows of the forward-only form: full GEMM rate, a quarter of a group's memory
 
 struct LabelRange {
   int64_t first, end;
@@ -42,16 +44,19 @@ at::Tensor reuse(at::Tensor& buffer, int64_t rows, int64_t columns) {
 void check_inputs(const at::Tensor& hidden, const Labels& labels, const at::Tensor& lm_head,
                   const at::Tensor& d_hidden = {}) {
   const int64_t vocab = lm_head.size(0), width = lm_head.size(1);
-  require(hidden.dim() == 2 && hidden.size(1) == width && hidden.scalar_type() == at::kFloat, ErrorKind::option, "head",
-          "hidden states [T, ", width, "] in f32 are required, got ", hidden.sizes(), " ", hidden.scalar_type(), ".");
+  require(hidden.dim() == 2 && hidden.size(1) == width && hidden.scalar_type() == at::kFloat,
+          ErrorKind::option, "head", "hidden states [T, ", width, "] in f32 are required, got ",
+          hidden.sizes(), " ", hidden.scalar_type(), ".");
   if (d_hidden.defined())
-    require(d_hidden.sizes() == hidden.sizes() && d_hidden.scalar_type() == at::kFloat && d_hidden.is_contiguous(),
-            ErrorKind::option, "head", "d_hidden must be contiguous f32 of hidden's shape ", hidden.sizes(), ", got ",
-            d_hidden.sizes(), " ", d_hidden.scalar_type(), ".");
+    require(d_hidden.sizes() == hidden.sizes() && d_hidden.scalar_type() == at::kFloat &&
+                d_hidden.is_contiguous(),
+            ErrorKind::option, "head", "d_hidden must be contiguous f32 of hidden's shape ",
+            hidden.sizes(), ", got ", d_hidden.sizes(), " ", d_hidden.scalar_type(), ".");
   labels.check(hidden.size(0));
   for (int64_t i = 0; i < labels.num_labels(); ++i)
-    require(labels.token[i] >= 0 && labels.token[i] < vocab, ErrorKind::data, "head", "token[", i, "] = ",
-            labels.token[i], " is outside [0, ", vocab, "). Was the tokenizer built for another model?");
+    require(labels.token[i] >= 0 && labels.token[i] < vocab, ErrorKind::data, "head", "token[", i,
+            "] = ", labels.token[i], " is outside [0, ", vocab,
+            "). Was the tokenizer built for another model?");
 }
 
 SequenceStatistics empty_statistics(const Labels& labels) {
@@ -61,7 +66,8 @@ SequenceStatistics empty_statistics(const Labels& labels) {
 
 // Adds the token values of labels [first, end) to their sequences, in label order.
 template <class Tokens>
-void add_tokens(const Labels& labels, int64_t first, int64_t end, const Tokens& tokens, SequenceStatistics& out) {
+void add_tokens(const Labels& labels, int64_t first, int64_t end, const Tokens& tokens,
+                SequenceStatistics& out) {
   const auto& offsets = labels.sequence_first_label;
   int64_t sequence = std::upper_bound(offsets.begin(), offsets.end(), first) - offsets.begin() - 1;
   for (int64_t label = first; label < end; ++label) {
@@ -88,7 +94,13 @@ struct PreferenceHead::TokenBuffers {
   int64_t first = 0;
   std::vector<float> logp, lse, collision, entropy, max_logp, hit, mean_logit;
   TokenBuffers(int64_t first_label, int64_t count)
-      : first(first_label), logp(count), lse(count), collision(count), entropy(count), max_logp(count), hit(count),
+      : first(first_label),
+        logp(count),
+        lse(count),
+        collision(count),
+        entropy(count),
+        max_logp(count),
+        hit(count),
         mean_logit(count) {}
   kernels::TokenStatistics at(int64_t label) {
     const int64_t i = label - first;
@@ -105,36 +117,41 @@ void Labels::check(int64_t hidden_rows) const {
     return !offsets.empty() && offsets.front() == 0 && offsets.back() == count &&
            std::is_sorted(offsets.begin(), offsets.end());
   };
-  require(token.size() == row.size(), ErrorKind::option, "head", "label rows and tokens must be equally many, got ",
-          row.size(), " and ", token.size(), ".");
+  require(token.size() == row.size(), ErrorKind::option, "head",
+          "label rows and tokens must be equally many, got ", row.size(), " and ", token.size(),
+          ".");
   require(tiles(sequence_first_label, num_labels()), ErrorKind::option, "head",
           "sequence offsets must rise from 0 to the number of labels (", num_labels(), ").");
   require(tiles(row_first_sequence, num_sequences()), ErrorKind::option, "head",
           "row offsets must rise from 0 to the number of sequences (", num_sequences(), ").");
   for (size_t i = 0; i < row.size(); ++i)
-    require(row[i] >= 0 && row[i] < hidden_rows, ErrorKind::option, "head", "label ", i, " reads hidden row ", row[i],
-            ", which is outside [0, ", hidden_rows, ").");
+    require(row[i] >= 0 && row[i] < hidden_rows, ErrorKind::option, "head", "label ", i,
+            " reads hidden row ", row[i], ", which is outside [0, ", hidden_rows, ").");
 }
 
 PreferenceHead::PreferenceHead(Weight lm_head, HeadOptions options)
     : lm_head_(std::move(lm_head)), options_(options) {
-  require(lm_head_.value.dim() == 2 && lm_head_.value.scalar_type() == at::kFloat && lm_head_.value.is_contiguous(),
-          ErrorKind::option, "head", "lm_head must be a contiguous f32 matrix [vocabulary, hidden], got ",
+  require(lm_head_.value.dim() == 2 && lm_head_.value.scalar_type() == at::kFloat &&
+              lm_head_.value.is_contiguous(),
+          ErrorKind::option, "head",
+          "lm_head must be a contiguous f32 matrix [vocabulary, hidden], got ",
           lm_head_.value.sizes(), " ", lm_head_.value.scalar_type(), ".");
-  require(budget_rows() >= 1, ErrorKind::option, "head", "the logits budget must hold one row of the vocabulary (",
-          lm_head_.value.size(0) * 4, " bytes), got ", options_.logits_bytes, " bytes. Raise logits_budget_mb.");
+  require(budget_rows() >= 1, ErrorKind::option, "head",
+          "the logits budget must hold one row of the vocabulary (", lm_head_.value.size(0) * 4,
+          " bytes), got ", options_.logits_bytes, " bytes. Raise logits_budget_mb.");
 }
 
 int64_t PreferenceHead::budget_rows() const {
   return options_.logits_bytes / (lm_head_.value.size(0) * static_cast<int64_t>(sizeof(float)));
 }
 
-at::Tensor PreferenceHead::logits_of(const at::Tensor& hidden, const Labels& labels, int64_t first, int64_t end) {
+at::Tensor PreferenceHead::logits_of(const at::Tensor& hidden, const Labels& labels, int64_t first,
+                                     int64_t end) {
   const int64_t width = hidden.size(1), count = end - first, vocab = lm_head_.value.size(0);
   at::Tensor gathered = reuse(gathered_, count, width);
   at::parallel_for(0, count, 64, [&](int64_t a, int64_t b) {
-    kernels::gather_rows(hidden.const_data_ptr<float>(), width, labels.row.data() + first + a, b - a,
-                         gathered.mutable_data_ptr<float>() + a * width);
+    kernels::gather_rows(hidden.const_data_ptr<float>(), width, labels.row.data() + first + a,
+                         b - a, gathered.mutable_data_ptr<float>() + a * width);
   });
   at::Tensor logits = reuse(logits_, count, vocab);
   at::mm_out(logits, gathered, lm_head_.value.t());
@@ -142,11 +159,13 @@ at::Tensor PreferenceHead::logits_of(const at::Tensor& hidden, const Labels& lab
   return logits;
 }
 
-void PreferenceHead::token_statistics(const at::Tensor& logits, const Labels& labels, int64_t first, TokenBuffers& out) {
+void PreferenceHead::token_statistics(const at::Tensor& logits, const Labels& labels, int64_t first,
+                                      TokenBuffers& out) {
   const int64_t vocab = logits.size(1);
   at::parallel_for(0, logits.size(0), 4, [&](int64_t a, int64_t b) {
     kernels::logprob_statistics(logits.const_data_ptr<float>() + a * vocab, b - a, vocab, vocab,
-                                labels.token.data() + first + a, transform_of(options_), out.at(first + a));
+                                labels.token.data() + first + a, transform_of(options_),
+                                out.at(first + a));
   });
 }
 
@@ -158,7 +177,8 @@ void PreferenceHead::add_gradient(const at::Tensor& logits, const Labels& labels
   at::parallel_for(0, count, 4, [&](int64_t a, int64_t b) {
     kernels::logprob_gradient(logits.mutable_data_ptr<float>() + a * vocab, b - a, vocab, vocab,
                               labels.token.data() + first + a, tokens.logp.data() + offset + a,
-                              tokens.lse.data() + offset + a, d_logp.data() + offset + a, transform_of(options_));
+                              tokens.lse.data() + offset + a, d_logp.data() + offset + a,
+                              transform_of(options_));
   });
   at::Tensor gathered = reuse(gathered_, count, width);
   if (lm_head_.gradient.defined()) {
@@ -166,11 +186,13 @@ void PreferenceHead::add_gradient(const at::Tensor& logits, const Labels& labels
     detail::count_head_flops(2.0 * count * width * vocab);
   }
   if (d_hidden.defined()) {
-    at::mm_out(gathered, logits, lm_head_.value);  // the gathered hidden states are no longer needed
+    at::mm_out(gathered, logits,
+               lm_head_.value);  // the gathered hidden states are no longer needed
     detail::count_head_flops(2.0 * count * width * vocab);
     at::parallel_for(0, width, 64, [&](int64_t a, int64_t b) {
-      kernels::scatter_add_rows(d_hidden.mutable_data_ptr<float>(), width, labels.row.data() + first, count,
-                                gathered.const_data_ptr<float>(), a, b);
+      kernels::scatter_add_rows(d_hidden.mutable_data_ptr<float>(), width,
+                                labels.row.data() + first, count, gathered.const_data_ptr<float>(),
+                                a, b);
     });
   }
 }
@@ -191,7 +213,8 @@ SequenceStatistics PreferenceHead::statistics(const at::Tensor& hidden, const La
 }
 
 SequenceStatistics PreferenceHead::backward(const at::Tensor& hidden, const Labels& labels,
-                                            const Coefficients& coefficients, const at::Tensor& d_hidden) {
+                                            const Coefficients& coefficients,
+                                            const at::Tensor& d_hidden) {
   c10::NoGradGuard no_grad;
   check_inputs(hidden, labels, lm_head_.value, d_hidden);
   const at::Tensor h = hidden.detach().contiguous();
@@ -201,11 +224,13 @@ SequenceStatistics PreferenceHead::backward(const at::Tensor& hidden, const Labe
   for (int64_t row = 0; row < labels.num_rows();) {
     int64_t end_row = row + 1;
     auto [first, end] = labels_of_rows(labels, row, end_row);
-    while (end_row < labels.num_rows() && labels_of_rows(labels, row, end_row + 1).end - first <= budget)
+    while (end_row < labels.num_rows() &&
+           labels_of_rows(labels, row, end_row + 1).end - first <= budget)
       end = labels_of_rows(labels, row, ++end_row).end;
     // A whole group at once, or one oversized row in chunks whose logits are computed twice.
     const bool recompute = end - first > budget;
-    const int64_t chunk = recompute ? std::min(budget, kRecomputeChunk) : std::max<int64_t>(end - first, 1);
+    const int64_t chunk =
+        recompute ? std::min(budget, kRecomputeChunk) : std::max<int64_t>(end - first, 1);
     TokenBuffers tokens(first, end - first);
     at::Tensor logits;
     for (int64_t a = first; a < end; a += chunk) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The language-model head of every objective. The loss of a row depends on that row alone, so the head walks groups of
+// The language-model head of every objective. The loss of a row depends on that row alone, so the
+// head walks groups of
 // whole rows within a byte budget for logits:
 //   logits -> statistics kernel -> coefficients (the objective) -> d-logits in place -> dH, dW
-// with no recomputation and no vocabulary-sized memory beyond the one buffer. A row too large for the budget takes the
-// recompute form: its logits are computed in chunks, once for the statistics and once more for the gradient.
+// with no recomputation and no vocabulary-sized memory beyond the one buffer. A row too large for
+// the budget takes the
+// recompute form: its logits are computed in chunks, once for the statistics and once more for the
+// gradient.
 #pragma once
 #include <ATen/core/TensorBody.h>
 
@@ -23,7 +26,8 @@ struct HeadOptions {
   double logit_soft_cap = 0;  ///< 0 = none
 };
 
-/// Which hidden state predicts which token, of which sequence, of which row. Host arrays: [L], [L], [S + 1], [B + 1].
+/// Which hidden state predicts which token, of which sequence, of which row. Host arrays: [L], [L],
+/// [S + 1], [B + 1].
 struct Labels {
   std::span<const int64_t> row, token;
   std::span<const int64_t> sequence_first_label;
@@ -31,7 +35,8 @@ struct Labels {
   int64_t num_labels() const { return static_cast<int64_t>(row.size()); }
   int64_t num_sequences() const { return static_cast<int64_t>(sequence_first_label.size()) - 1; }
   int64_t num_rows() const { return static_cast<int64_t>(row_first_sequence.size()) - 1; }
-  /// Throws ErrorKind::option when the offsets do not tile the labels or a row index is outside [0, hidden_rows).
+  /// Throws ErrorKind::option when the offsets do not tile the labels or a row index is outside [0,
+  /// hidden_rows).
   void check(int64_t hidden_rows) const;
 };
 Labels labels_of(const PackingPlan& plan);
@@ -46,28 +51,31 @@ class PreferenceHead {
   /// lm_head.value [V, D] f32.
   PreferenceHead(Weight lm_head, HeadOptions options);
 
-  /// Statistics alone: hidden [T, D] f32. No gradient. Throws ErrorKind::option as Labels::check and for another shape or
-  /// type of hidden, ErrorKind::data for a token outside [0, V).
+  /// Statistics alone: hidden [T, D] f32. No gradient. Throws ErrorKind::option as Labels::check
+  /// and for another shape or type of hidden, ErrorKind::data for a token outside [0, V).
   SequenceStatistics statistics(const at::Tensor& hidden, const Labels& labels);
 
-  /// d loss / d logp of the sequences of rows [first_row, end_row); `statistics` holds them. Called once per group.
-  using Coefficients = std::function<void(const SequenceStatistics& statistics, int64_t first_row, int64_t end_row,
-                                          std::span<double> d_logp)>;
+  /// d loss / d logp of the sequences of rows [first_row, end_row); `statistics` holds them. Called
+  /// once per group.
+  using Coefficients = std::function<void(const SequenceStatistics& statistics, int64_t first_row,
+                                          int64_t end_row, std::span<double> d_logp)>;
 
-  /// Statistics and gradient. Adds dL/dhidden to d_hidden [T, D] and dL/dlm_head to lm_head.gradient; either is left out
-  /// where undefined. Throws as statistics(), before anything is computed, and as Coefficients does; the gradients are
-  /// then partial.
-  SequenceStatistics backward(const at::Tensor& hidden, const Labels& labels, const Coefficients& coefficients,
-                              const at::Tensor& d_hidden);
+  /// Statistics and gradient. Adds dL/dhidden to d_hidden [T, D] and dL/dlm_head to
+  /// lm_head.gradient; either is left out where undefined. Throws as statistics(), before anything
+  /// is computed, and as Coefficients does; the gradients are then partial.
+  SequenceStatistics backward(const at::Tensor& hidden, const Labels& labels,
+                              const Coefficients& coefficients, const at::Tensor& d_hidden);
 
   const Weight& weight() const { return lm_head_; }
 
  private:
   struct TokenBuffers;
   at::Tensor logits_of(const at::Tensor& hidden, const Labels& labels, int64_t first, int64_t end);
-  void token_statistics(const at::Tensor& logits, const Labels& labels, int64_t first, TokenBuffers& out);
-  void add_gradient(const at::Tensor& logits, const Labels& labels, int64_t first, const TokenBuffers& tokens,
-                    std::span<const float> d_logp, const at::Tensor& d_hidden);
+  void token_statistics(const at::Tensor& logits, const Labels& labels, int64_t first,
+                        TokenBuffers& out);
+  void add_gradient(const at::Tensor& logits, const Labels& labels, int64_t first,
+                    const TokenBuffers& tokens, std::span<const float> d_logp,
+                    const at::Tensor& d_hidden);
   int64_t budget_rows() const;
 
   Weight lm_head_;

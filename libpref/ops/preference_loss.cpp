@@ -45,21 +45,24 @@ Normalizers normalizers_of(const Labels& labels) {
   for (int64_t r = 0; r < labels.num_rows(); ++r) {
     const int64_t s = labels.row_first_sequence[r];
     if (s < labels.row_first_sequence[r + 1])
-      n.chosen_tokens += static_cast<double>(labels.sequence_first_label[s + 1] - labels.sequence_first_label[s]);
+      n.chosen_tokens +=
+          static_cast<double>(labels.sequence_first_label[s + 1] - labels.sequence_first_label[s]);
   }
   return n;
 }
 
 PreferenceLoss preference_loss(const Tensor& hidden, const Tensor& lm_head, const Labels& labels,
-                               const Objective& objective, const RowInputs& inputs, const HeadOptions& options,
-                               std::optional<Normalizers> normalizers) {
+                               const Objective& objective, const RowInputs& inputs,
+                               const HeadOptions& options, std::optional<Normalizers> normalizers) {
   require(hidden.dim() == 2 && lm_head.dim() == 2 && hidden.size(1) == lm_head.size(1) &&
               hidden.scalar_type() == at::kFloat,
-          ErrorKind::option, "preference_loss", "hidden [T, D] and lm_head [V, D] in f32 are required, got ",
-          hidden.sizes(), " ", hidden.scalar_type(), " and ", lm_head.sizes(), " ", lm_head.scalar_type(), ".");
+          ErrorKind::option, "preference_loss",
+          "hidden [T, D] and lm_head [V, D] in f32 are required, got ", hidden.sizes(), " ",
+          hidden.scalar_type(), " and ", lm_head.sizes(), " ", lm_head.scalar_type(), ".");
   labels.check(hidden.size(0));
   const bool record = at::GradMode::is_enabled();
-  const bool wants_hidden = record && hidden.requires_grad(), wants_weight = record && lm_head.requires_grad();
+  const bool wants_hidden = record && hidden.requires_grad(),
+             wants_weight = record && lm_head.requires_grad();
   Tensor d_hidden, d_weight;
   if (wants_hidden) d_hidden = at::zeros(hidden.sizes(), at::kFloat);
   if (wants_weight) d_weight = at::zeros(lm_head.sizes(), at::kFloat);
@@ -68,7 +71,8 @@ PreferenceLoss preference_loss(const Tensor& hidden, const Tensor& lm_head, cons
   PreferenceLoss out;
   if (wants_hidden || wants_weight) {
     out.statistics = head.backward(hidden, labels, std::ref(losses), d_hidden);
-    out.loss = PrecomputedGradient::apply(hidden, lm_head, Gradients{d_hidden, d_weight}, losses.loss());
+    out.loss =
+        PrecomputedGradient::apply(hidden, lm_head, Gradients{d_hidden, d_weight}, losses.loss());
   } else {
     out.statistics = head.statistics(hidden, labels);
     std::vector<double> unused(labels.num_sequences());

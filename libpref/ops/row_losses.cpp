@@ -7,25 +7,33 @@
 
 namespace pref {
 
-RowLosses::RowLosses(const Objective& objective, const Normalizers& normalizers, const Labels& labels,
-                     const RowInputs& inputs)
-    : objective_(objective), normalizers_(normalizers), labels_(labels), inputs_(inputs),
-      row_loss_(labels.num_rows(), 0.0), rewards_(labels.num_sequences(), 0.0) {
+RowLosses::RowLosses(const Objective& objective, const Normalizers& normalizers,
+                     const Labels& labels, const RowInputs& inputs)
+    : objective_(objective),
+      normalizers_(normalizers),
+      labels_(labels),
+      inputs_(inputs),
+      row_loss_(labels.num_rows(), 0.0),
+      rewards_(labels.num_sequences(), 0.0) {
   const auto fits = [](std::span<const double> values, int64_t count) {
     return values.empty() || static_cast<int64_t>(values.size()) == count;
   };
   require(fits(inputs.ref_logp, labels.num_sequences()), ErrorKind::option, objective.name(),
-          "one reference log-prob per sequence (", labels.num_sequences(), ") is required, got ", inputs.ref_logp.size(), ".");
-  require(fits(inputs.weight, labels.num_rows()) && fits(inputs.margin, labels.num_rows()), ErrorKind::option,
-          objective.name(), "one weight and margin per row (", labels.num_rows(), ") is required, got ",
-          inputs.weight.size(), " and ", inputs.margin.size(), ".");
-  require(!has(objective.needs(), Needs::reference) || !inputs.ref_logp.empty() || labels.num_rows() == 0,
-          ErrorKind::option, objective.name(),
-          "reference log-probs are required, none came. Compute them with the reference policy first.");
+          "one reference log-prob per sequence (", labels.num_sequences(), ") is required, got ",
+          inputs.ref_logp.size(), ".");
+  require(fits(inputs.weight, labels.num_rows()) && fits(inputs.margin, labels.num_rows()),
+          ErrorKind::option, objective.name(), "one weight and margin per row (", labels.num_rows(),
+          ") is required, got ", inputs.weight.size(), " and ", inputs.margin.size(), ".");
+  require(
+      !has(objective.needs(), Needs::reference) || !inputs.ref_logp.empty() ||
+          labels.num_rows() == 0,
+      ErrorKind::option, objective.name(),
+      "reference log-probs are required, none came. Compute them with the reference policy first.");
   for (int64_t r = 0; r < labels.num_rows(); ++r) {
     const int64_t branches = labels.row_first_sequence[r + 1] - labels.row_first_sequence[r];
-    require(branches >= objective.min_branches() && branches <= kMaxBranches, ErrorKind::option, objective.name(), "row ",
-            r, " has ", branches, " branches; ", objective.min_branches(), " to ", kMaxBranches, " are required.");
+    require(branches >= objective.min_branches() && branches <= kMaxBranches, ErrorKind::option,
+            objective.name(), "row ", r, " has ", branches, " branches; ", objective.min_branches(),
+            " to ", kMaxBranches, " are required.");
   }
 }
 

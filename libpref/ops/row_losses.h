@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The objective applied to the rows of a batch: sequence statistics in, losses, rewards and coefficients out. Trainer,
-// evaluation and the autograd operator share it.
+// The objective applied to the rows of a batch: sequence statistics in, losses, rewards and
+// coefficients out. Trainer, evaluation and the autograd operator share it.
 #pragma once
 #include <span>
 #include <vector>
@@ -18,16 +18,21 @@ struct RowInputs {
 
 class RowLosses {
  public:
-  /// Throws ErrorKind::option when a span has the wrong length, the objective needs a reference that is not given, or a
-  /// row has fewer branches than the objective asks for or more than kMaxBranches. `objective` must outlive this.
-  RowLosses(const Objective& objective, const Normalizers& normalizers, const Labels& labels, const RowInputs& inputs);
+  /// Throws ErrorKind::option when a span has the wrong length, the objective needs a reference
+  /// that is not given, or a row has fewer branches than the objective asks for or more than
+  /// kMaxBranches. `objective` must outlive this.
+  RowLosses(const Objective& objective, const Normalizers& normalizers, const Labels& labels,
+            const RowInputs& inputs);
 
   /// Evaluates rows [first_row, end_row); writes their sequences' d loss / d logp.
-  void operator()(const SequenceStatistics& statistics, int64_t first_row, int64_t end_row, std::span<double> d_logp);
+  void operator()(const SequenceStatistics& statistics, int64_t first_row, int64_t end_row,
+                  std::span<double> d_logp);
 
-  double loss() const;                                               ///< sum over the rows seen, in row order
-  const std::vector<double>& row_loss() const { return row_loss_; }  ///< [B], each divided by the normalizer
-  const std::vector<double>& rewards() const { return rewards_; }    ///< [S]
+  double loss() const;  ///< sum over the rows seen, in row order
+  const std::vector<double>& row_loss() const {
+    return row_loss_;
+  }  ///< [B], each divided by the normalizer
+  const std::vector<double>& rewards() const { return rewards_; }  ///< [S]
 
  private:
   const Objective& objective_;

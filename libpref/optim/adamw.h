@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW (arXiv:1711.05101) over the flat buffers of a parameter store: fp32 weights and moments, decoupled weight decay on
-// matrices only, the clip factor of the global norm applied in the same pass.
+// AdamW (arXiv:1711.05101) over the flat buffers of a parameter store: fp32 weights and moments,
+// decoupled weight decay on matrices only, the clip factor of the global norm applied in the same
+// pass.
 #pragma once
 #include <ATen/core/TensorBody.h>
 
@@ -19,7 +20,8 @@ struct AdamWOptions {
     visit("adam_beta1", self.adam_beta1, half_open(0, 1), "decay of the mean of gradients");
     visit("adam_beta2", self.adam_beta2, half_open(0, 1), "decay of the mean of squared gradients");
     visit("adam_epsilon", self.adam_epsilon, above(0), "added to the root of the second moment");
-    visit("weight_decay", self.weight_decay, at_least(0), "decoupled decay of matrices (not biases or norms)");
+    visit("weight_decay", self.weight_decay, at_least(0),
+          "decoupled decay of matrices (not biases or norms)");
   }
 };
 
@@ -31,7 +33,8 @@ class AdamW {
   void step(double learning_rate, double gradient_scale = 1);
 
   int64_t steps() const { return steps_; }
-  /// The flat moments of each block, [n] f32, for checkpoints; restore_steps() takes the count back.
+  /// The flat moments of each block, [n] f32, for checkpoints; restore_steps() takes the count
+  /// back.
   const std::vector<at::Tensor>& exp_avg() const { return exp_avg_; }
   const std::vector<at::Tensor>& exp_avg_sq() const { return exp_avg_sq_; }
   void restore_steps(int64_t steps) { steps_ = steps; }

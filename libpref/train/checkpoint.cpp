@@ -18,7 +18,8 @@ struct MomentTensors : TensorSource {
   explicit MomentTensors(const AdamW& optimizer) {
     const auto add = [&](const char* name, const std::vector<at::Tensor>& moments) {
       for (size_t b = 0; b < moments.size(); ++b) {
-        entries.push_back({.name = std::string(name) + "." + std::to_string(b), .shape = {moments[b].numel()}});
+        entries.push_back(
+            {.name = std::string(name) + "." + std::to_string(b), .shape = {moments[b].numel()}});
         data.push_back(moments[b].mutable_data_ptr<float>());
       }
     };
@@ -53,43 +54,52 @@ std::string training_json(const TrainingState& state, int64_t optimizer_steps) {
 
 }  // namespace
 
-void save_training_state(FileSystem& files, const std::string& run_dir, const TrainingState& state, Decoder& network,
-                         const AdamW& optimizer) {
+void save_training_state(FileSystem& files, const std::string& run_dir, const TrainingState& state,
+                         Decoder& network, const AdamW& optimizer) {
   StoreTensors weights(network.parameters());
   MomentTensors moments(optimizer);
-  CheckpointWriter writer(files, run_dir, state.step,
-                          total_bytes(weights.entries()) + total_bytes(moments.entries) + (1 << 20));
+  CheckpointWriter writer(
+      files, run_dir, state.step,
+      total_bytes(weights.entries()) + total_bytes(moments.entries) + (1 << 20));
   writer.add_tensors("model.safetensors", weights.entries(), weights, {{"format", "pt"}});
   writer.add_tensors("optimizer.safetensors", moments.entries, moments);
   writer.add_file("config.json", write_decoder_config(network.config(), "float32"));
   JsonObject identity;
   for (const auto& [name, value] : state.identity) identity.add(name, value);
-  writer.commit({{"training", training_json(state, optimizer.steps())}, {"identity", identity.str()}});
+  writer.commit(
+      {{"training", training_json(state, optimizer.steps())}, {"identity", identity.str()}});
 }
 
-TrainingState load_training_state(const Checkpoint& checkpoint, const std::map<std::string, std::string>& identity,
+TrainingState load_training_state(const Checkpoint& checkpoint,
+                                  const std::map<std::string, std::string>& identity,
                                   Decoder& network, AdamW& optimizer) {
   const auto saved_identity = nlohmann::json::parse(checkpoint.state_text("identity"));
   // Both ways: what only the checkpoint names, such as a term of the loss, differs too.
   std::map<std::string, std::array<std::string, 2>> values;
-  for (const auto& [name, value] : saved_identity.items()) values[name] = {value.get<std::string>(), "nothing"};
-  for (const auto& [name, value] : identity) values.try_emplace(name, std::array<std::string, 2>{"nothing"}).first->second[1] = value;
+  for (const auto& [name, value] : saved_identity.items())
+    values[name] = {value.get<std::string>(), "nothing"};
+  for (const auto& [name, value] : identity)
+    values.try_emplace(name, std::array<std::string, 2>{"nothing"}).first->second[1] = value;
   std::string differs;
   for (const auto& [name, value] : values)
-    if (value[0] != value[1]) differs += "\n  " + name + ": the checkpoint has " + value[0] + ", this run " + value[1];
+    if (value[0] != value[1])
+      differs += "\n  " + name + ": the checkpoint has " + value[0] + ", this run " + value[1];
   require(differs.empty(), ErrorKind::option, "resume", checkpoint.folder,
           " was written by a run that differs in what a resume must keep:", differs,
           "\nRestore these values, or start a new output_dir.");
 
-  read_store(SafetensorsFile(posix_file_system(), checkpoint.path("model.safetensors")), network.parameters());
+  read_store(SafetensorsFile(posix_file_system(), checkpoint.path("model.safetensors")),
+             network.parameters());
   const SafetensorsFile moments_file(posix_file_system(), checkpoint.path("optimizer.safetensors"));
   MomentTensors moments(optimizer);
   for (size_t i = 0; i < moments.entries.size(); ++i) {
     const TensorEntry& wanted = moments.entries[i];
     const TensorEntry* found = moments_file.find(wanted.name);
-    require(found != nullptr && found->shape == wanted.shape, ErrorKind::data, "resume", moments_file.path(), ": \"",
-            wanted.name, "\" of ", wanted.elements(), " elements is required. Was another set of parameters trained?");
-    convert_to_f32(found->type, moments_file.bytes(*found).data(), found->elements(), moments.data[i]);
+    require(found != nullptr && found->shape == wanted.shape, ErrorKind::data, "resume",
+            moments_file.path(), ": \"", wanted.name, "\" of ", wanted.elements(),
+            " elements is required. Was another set of parameters trained?");
+    convert_to_f32(found->type, moments_file.bytes(*found).data(), found->elements(),
+                   moments.data[i]);
   }
 
   const auto json = nlohmann::json::parse(checkpoint.state_text("training"));
@@ -99,7 +109,8 @@ TrainingState load_training_state(const Checkpoint& checkpoint, const std::map<s
   state.num_tokens = json.at("num_tokens").get<double>();
   state.metrics_bytes = json.at("metrics_bytes").get<uint64_t>();
   for (const auto& entry : json.at("interval"))
-    state.interval.add(entry.at(0).get<std::string>(), entry.at(1).get<double>(), entry.at(2).get<double>());
+    state.interval.add(entry.at(0).get<std::string>(), entry.at(1).get<double>(),
+                       entry.at(2).get<double>());
   state.identity = identity;
   return state;
 }

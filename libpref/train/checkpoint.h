@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run's state on disk: all weights (a model file that transformers reads too), the optimizer's flat moments, and the
-// small state that makes a resumed run the one that never stopped. manifest.h holds the durable folder protocol.
+// A run's state on disk: all weights (a model file that transformers reads too), the optimizer's
+// flat moments, and the small state that makes a resumed run the one that never stopped. manifest.h
+// holds the durable folder protocol.
 #pragma once
 #include <map>
 #include <string>
@@ -22,12 +23,13 @@ struct TrainingState {
 };
 
 /// Writes <run_dir>/checkpoint-<step>. Throws as CheckpointWriter does.
-void save_training_state(FileSystem& files, const std::string& run_dir, const TrainingState& state, Decoder& network,
-                         const AdamW& optimizer);
+void save_training_state(FileSystem& files, const std::string& run_dir, const TrainingState& state,
+                         Decoder& network, const AdamW& optimizer);
 
-/// Restores network and optimizer and returns the rest. `identity` is what the resuming run is: a difference is
-/// ErrorKind::option naming every one, with both values.
-TrainingState load_training_state(const Checkpoint& checkpoint, const std::map<std::string, std::string>& identity,
+/// Restores network and optimizer and returns the rest. `identity` is what the resuming run is: a
+/// difference is ErrorKind::option naming every one, with both values.
+TrainingState load_training_state(const Checkpoint& checkpoint,
+                                  const std::map<std::string, std::string>& identity,
                                   Decoder& network, AdamW& optimizer);
 
 }  // namespace pref

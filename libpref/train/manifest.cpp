@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Saving, verifying, finding and deleting checkpoints. The order of the calls is the protocol: files are durable
-// before the manifest, the manifest before the rename, the rename before anything older is deleted.
+// Saving, verifying, finding and deleting checkpoints. The order of the calls is the protocol:
+// files are durable before the manifest, the manifest before the rename, the rename before anything
+// older is deleted.
 #include "libpref/train/manifest.h"
 
 #include <algorithm>
@@ -19,7 +20,8 @@
 namespace pref {
 namespace {
 
-using Json = nlohmann::ordered_json;  // keeps the order of members, so that equal state gives equal bytes
+using Json =
+    nlohmann::ordered_json;  // keeps the order of members, so that equal state gives equal bytes
 
 constexpr std::string_view kManifest = "manifest.json";
 constexpr std::string_view kFormat = "pref-checkpoint";
@@ -50,10 +52,13 @@ std::optional<int64_t> step_of(std::string_view name) {
 
 bool is_temporary(std::string_view name) {
   const size_t at = name.find(kTemporary);
-  return at != std::string_view::npos && step_of(name.substr(0, at)) && is_hex(name.substr(at + kTemporary.size()));
+  return at != std::string_view::npos && step_of(name.substr(0, at)) &&
+         is_hex(name.substr(at + kTemporary.size()));
 }
 
-bool is_trash(std::string_view name) { return name.starts_with(kTrash) && is_hex(name.substr(kTrash.size())); }
+bool is_trash(std::string_view name) {
+  return name.starts_with(kTrash) && is_hex(name.substr(kTrash.size()));
+}
 
 std::string random_hex() {
   std::random_device device;
@@ -70,17 +75,20 @@ std::string random_hex() {
 
 bool is_plain_name(std::string_view name) {
   if (name.empty() || name.size() > 255 || name.front() == '.') return false;
-  return std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~' && c != '/' && c != '\\'; });
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return c >= ' ' && c <= '~' && c != '/' && c != '\\'; });
 }
 
 void check_file_name(const std::string& name) {
   require(is_plain_name(name) && name != kManifest, ErrorKind::option, "checkpoint",
-          "a plain file name other than manifest.json is required (printable ASCII, no slash, no leading dot), got \"",
+          "a plain file name other than manifest.json is required (printable ASCII, no slash, no "
+          "leading dot), got \"",
           name, "\".");
 }
 
 void check_run_dir(const std::string& run_dir) {
-  require(!run_dir.empty(), ErrorKind::option, "checkpoint", "the run folder must have a name, got an empty one.");
+  require(!run_dir.empty(), ErrorKind::option, "checkpoint",
+          "the run folder must have a name, got an empty one.");
 }
 
 // ---- errors during a save ----
@@ -93,18 +101,23 @@ std::string free_text(FileSystem& files, const std::string& folder) {
   }
 }
 
-/// Runs one part of a save. Its I/O errors come out as ErrorKind::io with the bytes needed and free.
+/// Runs one part of a save. Its I/O errors come out as ErrorKind::io with the bytes needed and
+/// free.
 template <class Run>
 auto saving(FileSystem& files, const std::string& folder, uint64_t needed, Run&& run) {
   try {
     return run();
   } catch (const Error& error) {
     const ErrorKind kind = error.kind();
-    if (kind != ErrorKind::io && kind != ErrorKind::cannot_create && kind != ErrorKind::missing_input) throw;
+    if (kind != ErrorKind::io && kind != ErrorKind::cannot_create &&
+        kind != ErrorKind::missing_input)
+      throw;
     std::string_view text = error.what();
-    if (const size_t end = text.find("] "); text.starts_with("[") && end != text.npos) text.remove_prefix(end + 2);
-    fail(ErrorKind::io, "checkpoint", text, " The save needs ", needed, " bytes; ", free_text(files, folder),
-         " are free in ", folder, ". Earlier checkpoints are as they were.");
+    if (const size_t end = text.find("] "); text.starts_with("[") && end != text.npos)
+      text.remove_prefix(end + 2);
+    fail(ErrorKind::io, "checkpoint", text, " The save needs ", needed, " bytes; ",
+         free_text(files, folder), " are free in ", folder,
+         ". Earlier checkpoints are as they were.");
   }
 }
 
@@ -116,7 +129,9 @@ class DigestObserver final : public ByteObserver {
     digest_.update(data, size);
     size_ += size;
   }
-  CheckpointFile file(const std::string& name) { return {.name = name, .size = size_, .sha256 = digest_.hex()}; }
+  CheckpointFile file(const std::string& name) {
+    return {.name = name, .size = size_, .sha256 = digest_.hex()};
+  }
 
  private:
   Sha256 digest_;
@@ -138,20 +153,22 @@ CheckpointFile write_tensors(FileSystem& files, const std::string& folder, const
   const std::string path = join_path(folder, name);
   DigestObserver observer;
   const uint64_t size = write_safetensors(files, path, entries, source, metadata, &observer);
-  // write_safetensors does not promise durability; fsync acts on the file, whichever descriptor wrote it.
+  // write_safetensors does not promise durability; fsync acts on the file, whichever descriptor
+  // wrote it.
   const auto written = files.append(path);
   written->sync();
   written->close();
   CheckpointFile file = observer.file(name);
-  require(file.size == size, ErrorKind::internal, "checkpoint", path, ": has ", size, " bytes, ", file.size,
-          " were digested.");
+  require(file.size == size, ErrorKind::internal, "checkpoint", path, ": has ", size, " bytes, ",
+          file.size, " were digested.");
   return file;
 }
 
 uint64_t tensor_bytes(const std::vector<TensorEntry>& entries) {
   uint64_t bytes = 0;
   for (const TensorEntry& entry : entries)
-    bytes += static_cast<uint64_t>(entry.elements()) * static_cast<uint64_t>(tensor_type_bytes(entry.type));
+    bytes += static_cast<uint64_t>(entry.elements()) *
+             static_cast<uint64_t>(tensor_type_bytes(entry.type));
   return bytes;
 }
 
@@ -159,7 +176,8 @@ uint64_t tensor_bytes(const std::vector<TensorEntry>& entries) {
 void make_durable_directories(FileSystem& files, const std::string& path) {
   std::vector<std::filesystem::path> missing;
   std::filesystem::path at = path;
-  for (; !at.empty() && !files.info(at.string()).exists; at = at.parent_path()) missing.push_back(at);
+  for (; !at.empty() && !files.info(at.string()).exists; at = at.parent_path())
+    missing.push_back(at);
   if (missing.empty()) return;
   files.make_directories(path);
   for (auto made = missing.rbegin(); made != missing.rend(); ++made) {
@@ -170,7 +188,8 @@ void make_durable_directories(FileSystem& files, const std::string& path) {
 
 Json parse_json(std::string_view text) {
   return Json::parse(text, [](int depth, Json::parse_event_t, Json&) {
-    require(depth <= kMaxDepth, ErrorKind::digest, "checkpoint", "JSON is nested deeper than ", kMaxDepth, ".");
+    require(depth <= kMaxDepth, ErrorKind::digest, "checkpoint", "JSON is nested deeper than ",
+            kMaxDepth, ".");
     return true;
   });
 }
@@ -213,28 +232,33 @@ uint64_t unsigned_member(const Json& object, const char* name) {
 /// Manifest text whose digest is right, so these faults are of a writer, not of a disk.
 Checkpoint parse_manifest(std::string_view text) {
   const Json manifest = parse_json(text);
-  require(manifest.at("format") == kFormat, ErrorKind::digest, "checkpoint", "the format must be \"", kFormat,
-          "\", is ", manifest.at("format").dump(), ".");
+  require(manifest.at("format") == kFormat, ErrorKind::digest, "checkpoint",
+          "the format must be \"", kFormat, "\", is ", manifest.at("format").dump(), ".");
   const uint64_t version = unsigned_member(manifest, "version");
-  require(version == static_cast<uint64_t>(kVersion), ErrorKind::digest, "checkpoint", "format version ", version,
-          " is unknown; this build reads version ", kVersion, ".");
+  require(version == static_cast<uint64_t>(kVersion), ErrorKind::digest, "checkpoint",
+          "format version ", version, " is unknown; this build reads version ", kVersion, ".");
   Checkpoint checkpoint;
   const uint64_t step = unsigned_member(manifest, "step");
-  require(step <= static_cast<uint64_t>(INT64_MAX), ErrorKind::digest, "checkpoint", "step ", step, " is too large.");
+  require(step <= static_cast<uint64_t>(INT64_MAX), ErrorKind::digest, "checkpoint", "step ", step,
+          " is too large.");
   checkpoint.step = static_cast<int64_t>(step);
-  require(manifest.at("state").is_object(), ErrorKind::digest, "checkpoint", "\"state\" must be an object.");
-  for (const auto& [name, value] : manifest.at("state").items()) checkpoint.state.emplace(name, value.dump());
-  require(manifest.at("files").is_array(), ErrorKind::digest, "checkpoint", "\"files\" must be an array.");
+  require(manifest.at("state").is_object(), ErrorKind::digest, "checkpoint",
+          "\"state\" must be an object.");
+  for (const auto& [name, value] : manifest.at("state").items())
+    checkpoint.state.emplace(name, value.dump());
+  require(manifest.at("files").is_array(), ErrorKind::digest, "checkpoint",
+          "\"files\" must be an array.");
   for (const Json& entry : manifest.at("files")) {
     CheckpointFile file{.name = entry.at("name").get<std::string>(),
                         .size = unsigned_member(entry, "size"),
                         .sha256 = entry.at("sha256").get<std::string>()};
-    require(is_plain_name(file.name) && file.name != kManifest, ErrorKind::digest, "checkpoint", "the file name \"",
-            file.name, "\" is not a plain one.");
-    require(file.sha256.size() == kDigestDigits && is_hex(file.sha256), ErrorKind::digest, "checkpoint", file.name,
-            ": the SHA-256 must have 64 hex digits.");
-    require(checkpoint.files.empty() || checkpoint.files.back().name < file.name, ErrorKind::digest, "checkpoint",
-            "the files must be listed once each and by name; \"", file.name, "\" is not.");
+    require(is_plain_name(file.name) && file.name != kManifest, ErrorKind::digest, "checkpoint",
+            "the file name \"", file.name, "\" is not a plain one.");
+    require(file.sha256.size() == kDigestDigits && is_hex(file.sha256), ErrorKind::digest,
+            "checkpoint", file.name, ": the SHA-256 must have 64 hex digits.");
+    require(checkpoint.files.empty() || checkpoint.files.back().name < file.name, ErrorKind::digest,
+            "checkpoint", "the files must be listed once each and by name; \"", file.name,
+            "\" is not.");
     checkpoint.files.push_back(std::move(file));
   }
   return checkpoint;
@@ -252,31 +276,35 @@ Checkpoint read_manifest(FileSystem& files, const std::string& folder) {
   const std::string path = join_path(folder, kManifest);
   const FileInfo info = files.info(path);
   require(info.is_regular, ErrorKind::missing_input, "checkpoint", folder,
-          ": has no manifest.json, so it is no checkpoint of libpref. Name a folder checkpoint-N of a run.");
+          ": has no manifest.json, so it is no checkpoint of libpref. Name a folder checkpoint-N "
+          "of a run.");
   if (info.size < kFirstLine || info.size > kMaxManifestBytes)
     fail_manifest(path, "it has " + std::to_string(info.size) + " bytes, which no manifest has.");
   const std::string text = files.read(path, kMaxManifestBytes);
   const std::string_view view = text;
   if (view.size() < kFirstLine || !view.starts_with(kDigestOpens) ||
       view.substr(kFirstLine - kDigestCloses.size(), kDigestCloses.size()) != kDigestCloses)
-    fail_manifest(path, "line 1 must be {\"sha256\":\"<64 digits>\", and is not: the file was altered or cut.");
+    fail_manifest(
+        path,
+        "line 1 must be {\"sha256\":\"<64 digits>\", and is not: the file was altered or cut.");
   const std::string_view listed = view.substr(kDigestOpens.size(), kDigestDigits);
   if (const std::string found = sha256_hex(view.substr(kFirstLine)); found != listed)
-    fail_manifest(path, "SHA-256 of what follows line 1 is " + found + ", line 1 says " + std::string(listed) +
-                            ": the file was altered or cut.");
+    fail_manifest(path, "SHA-256 of what follows line 1 is " + found + ", line 1 says " +
+                            std::string(listed) + ": the file was altered or cut.");
   Checkpoint checkpoint;
   try {
     checkpoint = parse_manifest(view);
   } catch (const std::exception& error) {  // nlohmann's, or one of ours without the path
     std::string_view what = error.what();
-    if (what.starts_with("[checkpoint] ")) what.remove_prefix(std::string_view("[checkpoint] ").size());
+    if (what.starts_with("[checkpoint] "))
+      what.remove_prefix(std::string_view("[checkpoint] ").size());
     fail_manifest(path, what);
   }
   checkpoint.folder = folder;
   const std::string name = last_name(folder);
   if (const std::optional<int64_t> step = step_of(name); step && *step != checkpoint.step)
-    fail_manifest(path, "it is of step " + std::to_string(checkpoint.step) + ", in a folder named " + name +
-                            ": the folder was renamed or swapped.");
+    fail_manifest(path, "it is of step " + std::to_string(checkpoint.step) +
+                            ", in a folder named " + name + ": the folder was renamed or swapped.");
   return checkpoint;
 }
 
@@ -284,12 +312,14 @@ enum class Check { sizes, digests };
 
 Checkpoint open_checked(FileSystem& files, const std::string& folder, Check check) {
   Checkpoint checkpoint = read_manifest(files, folder);
-  for (const CheckpointFile& file : checkpoint.files) {  // sizes first: a cut file is found without reading the others
+  for (const CheckpointFile& file :
+       checkpoint.files) {  // sizes first: a cut file is found without reading the others
     const std::string path = join_path(folder, file.name);
     const FileInfo info = files.info(path);
     if (!info.is_regular) fail_manifest(path, "the manifest lists it, it is missing.");
     if (info.size != file.size)
-      fail_manifest(path, "must have " + std::to_string(file.size) + " bytes, has " + std::to_string(info.size) + ".");
+      fail_manifest(path, "must have " + std::to_string(file.size) + " bytes, has " +
+                              std::to_string(info.size) + ".");
   }
   if (check == Check::sizes) return checkpoint;
   for (const CheckpointFile& file : checkpoint.files) {
@@ -297,7 +327,8 @@ Checkpoint open_checked(FileSystem& files, const std::string& folder, Check chec
     const auto map = files.map(path);
     const std::string found = sha256_hex({reinterpret_cast<const char*>(map->data()), map->size()});
     if (found != file.sha256)
-      fail_manifest(path, "SHA-256 must be " + file.sha256 + ", is " + found + ": the file was altered.");
+      fail_manifest(path,
+                    "SHA-256 must be " + file.sha256 + ", is " + found + ": the file was altered.");
   }
   return checkpoint;
 }
@@ -336,8 +367,8 @@ std::string move_to_trash(FileSystem& files, const std::string& run_dir, int64_t
 
 /// The only deletion in this file. A checkpoint proper never passes: it is renamed to trash first.
 void remove_leftover(FileSystem& files, const std::string& run_dir, const std::string& name) {
-  require(!run_dir.empty() && (is_temporary(name) || is_trash(name)), ErrorKind::internal, "checkpoint",
-          "refused to remove \"", name, "\" in \"", run_dir, "\".");
+  require(!run_dir.empty() && (is_temporary(name) || is_trash(name)), ErrorKind::internal,
+          "checkpoint", "refused to remove \"", name, "\" in \"", run_dir, "\".");
   files.remove_all(join_path(run_dir, name));
 }
 
@@ -353,7 +384,8 @@ void try_remove_leftover(FileSystem& files, const std::string& run_dir, const st
 }  // namespace
 
 std::string Checkpoint::path(const std::string& name) const {
-  const bool listed = std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.name == name; });
+  const bool listed =
+      std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.name == name; });
   require(listed, ErrorKind::digest, "checkpoint", folder, ": its manifest lists no file \"", name,
           "\". Was it saved by another trainer or version?");
   return join_path(folder, name);
@@ -361,7 +393,8 @@ std::string Checkpoint::path(const std::string& name) const {
 
 const std::string& Checkpoint::state_text(const std::string& name) const {
   const auto found = state.find(name);
-  require(found != state.end(), ErrorKind::digest, "checkpoint", folder, ": its manifest has no state \"", name,
+  require(found != state.end(), ErrorKind::digest, "checkpoint", folder,
+          ": its manifest has no state \"", name,
           "\". Was it saved by another trainer or version?");
   return found->second;
 }
@@ -371,21 +404,25 @@ std::string checkpoint_name(int64_t step) {
   return std::string(kPrefix) + std::to_string(step);
 }
 
-CheckpointFile write_checkpoint_file(FileSystem& files, const std::string& folder, const std::string& name,
-                                     std::string_view bytes) {
+CheckpointFile write_checkpoint_file(FileSystem& files, const std::string& folder,
+                                     const std::string& name, std::string_view bytes) {
   check_file_name(name);
-  return saving(files, folder, bytes.size(), [&] { return write_bytes(files, folder, name, bytes); });
+  return saving(files, folder, bytes.size(),
+                [&] { return write_bytes(files, folder, name, bytes); });
 }
 
-CheckpointFile write_checkpoint_tensors(FileSystem& files, const std::string& folder, const std::string& name,
-                                        const std::vector<TensorEntry>& entries, TensorSource& source,
+CheckpointFile write_checkpoint_tensors(FileSystem& files, const std::string& folder,
+                                        const std::string& name,
+                                        const std::vector<TensorEntry>& entries,
+                                        TensorSource& source,
                                         const std::map<std::string, std::string>& metadata) {
   check_file_name(name);
   return saving(files, folder, tensor_bytes(entries),
                 [&] { return write_tensors(files, folder, name, entries, source, metadata); });
 }
 
-CheckpointWriter::CheckpointWriter(FileSystem& files, std::string run_dir, int64_t step, uint64_t planned_bytes)
+CheckpointWriter::CheckpointWriter(FileSystem& files, std::string run_dir, int64_t step,
+                                   uint64_t planned_bytes)
     : files_(files), run_dir_(std::move(run_dir)), step_(step), planned_bytes_(planned_bytes) {
   check_run_dir(run_dir_);
   const std::string name = checkpoint_name(step_);
@@ -398,15 +435,17 @@ CheckpointWriter::CheckpointWriter(FileSystem& files, std::string run_dir, int64
       const std::optional<Error> fault = fault_of(files_, target, Check::digests);
       if (fault && fault->kind() == ErrorKind::io) throw *fault;
       require(!fault || fault->kind() == ErrorKind::digest, ErrorKind::io, "checkpoint", target,
-              ": is in the way and is not a checkpoint of libpref. Move it, or choose another run folder.");
+              ": is in the way and is not a checkpoint of libpref. Move it, or choose another run "
+              "folder.");
       require(fault.has_value(), ErrorKind::io, "checkpoint", target,
-              ": is already there and complete; a saved step is never overwritten. Move it to save this step again.");
+              ": is already there and complete; a saved step is never overwritten. Move it to save "
+              "this step again.");
       replaces_damaged_ = true;
     }
     const uint64_t free = files_.free_bytes(run_dir_);
     const uint64_t margin = planned_bytes_ / 20 + (planned_bytes_ % 20 != 0);  // 5 %, rounded up
-    require(free >= planned_bytes_ && free - planned_bytes_ >= margin, ErrorKind::io, "checkpoint", target,
-            ": not begun, as 1.05 x its planned size must be free.");
+    require(free >= planned_bytes_ && free - planned_bytes_ >= margin, ErrorKind::io, "checkpoint",
+            target, ": not begun, as 1.05 x its planned size must be free.");
     files_.make_directories(folder_);
   });
 }
@@ -420,12 +459,13 @@ CheckpointWriter::~CheckpointWriter() {
 }
 
 void CheckpointWriter::check_open(std::string_view call) const {
-  require(!committed_, ErrorKind::internal, "checkpoint", "CheckpointWriter::", call, "() after commit().");
+  require(!committed_, ErrorKind::internal, "checkpoint", "CheckpointWriter::", call,
+          "() after commit().");
 }
 
 void CheckpointWriter::list_file(CheckpointFile file) {
-  const bool twice =
-      std::any_of(listed_.begin(), listed_.end(), [&](const auto& other) { return other.name == file.name; });
+  const bool twice = std::any_of(listed_.begin(), listed_.end(),
+                                 [&](const auto& other) { return other.name == file.name; });
   require(!twice, ErrorKind::option, "checkpoint", "the file \"", file.name, "\" is added twice.");
   listed_.push_back(std::move(file));
 }
@@ -433,28 +473,33 @@ void CheckpointWriter::list_file(CheckpointFile file) {
 void CheckpointWriter::add_file(const std::string& name, std::string_view bytes) {
   check_open("add_file");
   check_file_name(name);
-  list_file(saving(files_, run_dir_, planned_bytes_, [&] { return write_bytes(files_, folder_, name, bytes); }));
+  list_file(saving(files_, run_dir_, planned_bytes_,
+                   [&] { return write_bytes(files_, folder_, name, bytes); }));
 }
 
 void CheckpointWriter::add_tensors(const std::string& name, const std::vector<TensorEntry>& entries,
-                                   TensorSource& source, const std::map<std::string, std::string>& metadata) {
+                                   TensorSource& source,
+                                   const std::map<std::string, std::string>& metadata) {
   check_open("add_tensors");
   check_file_name(name);
-  list_file(saving(files_, run_dir_, planned_bytes_,
-                   [&] { return write_tensors(files_, folder_, name, entries, source, metadata); }));
+  list_file(saving(files_, run_dir_, planned_bytes_, [&] {
+    return write_tensors(files_, folder_, name, entries, source, metadata);
+  }));
 }
 
 void CheckpointWriter::add_written(CheckpointFile file) {
   check_open("add_written");
   check_file_name(file.name);
-  require(file.sha256.size() == kDigestDigits && is_hex(file.sha256), ErrorKind::option, "checkpoint", file.name,
-          ": its SHA-256 must have 64 lower-case hex digits, got \"", file.sha256, "\".");
+  require(file.sha256.size() == kDigestDigits && is_hex(file.sha256), ErrorKind::option,
+          "checkpoint", file.name, ": its SHA-256 must have 64 lower-case hex digits, got \"",
+          file.sha256, "\".");
   list_file(std::move(file));
 }
 
 Checkpoint CheckpointWriter::commit(const std::map<std::string, std::string>& state) {
   check_open("commit");
-  Checkpoint checkpoint{.folder = join_path(run_dir_, checkpoint_name(step_)), .step = step_, .files = listed_};
+  Checkpoint checkpoint{
+      .folder = join_path(run_dir_, checkpoint_name(step_)), .step = step_, .files = listed_};
   std::sort(checkpoint.files.begin(), checkpoint.files.end(),
             [](const CheckpointFile& a, const CheckpointFile& b) { return a.name < b.name; });
   Json values = Json::object();
@@ -468,14 +513,17 @@ Checkpoint CheckpointWriter::commit(const std::map<std::string, std::string>& st
   } catch (const nlohmann::json::exception& error) {  // a state's name that is not UTF-8
     fail(ErrorKind::option, "checkpoint", "the state must be JSON: ", error.what());
   }
-  require(manifest.size() <= kMaxManifestBytes, ErrorKind::option, "checkpoint", "the manifest may have ",
-          kMaxManifestBytes, " bytes, has ", manifest.size(), ". Save large state as a file.");
+  require(manifest.size() <= kMaxManifestBytes, ErrorKind::option, "checkpoint",
+          "the manifest may have ", kMaxManifestBytes, " bytes, has ", manifest.size(),
+          ". Save large state as a file.");
   saving(files_, run_dir_, planned_bytes_, [&] {
-    for (const CheckpointFile& file : checkpoint.files) {  // another rank may have written to a disk of its own
+    for (const CheckpointFile& file :
+         checkpoint.files) {  // another rank may have written to a disk of its own
       const std::string path = join_path(folder_, file.name);
       const FileInfo info = files_.info(path);
-      require(info.is_regular && info.size == file.size, ErrorKind::io, "checkpoint", path, ": must have ", file.size,
-              " bytes, ", info.is_regular ? "has " + std::to_string(info.size) + "." : "is missing.",
+      require(info.is_regular && info.size == file.size, ErrorKind::io, "checkpoint", path,
+              ": must have ", file.size, " bytes, ",
+              info.is_regular ? "has " + std::to_string(info.size) + "." : "is missing.",
               " All ranks must see the same run folder.");
     }
     write_bytes(files_, folder_, std::string(kManifest), manifest);
@@ -494,7 +542,9 @@ Checkpoint open_checkpoint(FileSystem& files, const std::string& folder) {
   return open_checked(files, folder, Check::digests);
 }
 
-Checkpoint open_checkpoint(const std::string& folder) { return open_checkpoint(posix_file_system(), folder); }
+Checkpoint open_checkpoint(const std::string& folder) {
+  return open_checkpoint(posix_file_system(), folder);
+}
 
 std::optional<Checkpoint> find_newest_checkpoint(FileSystem& files, const std::string& run_dir,
                                                  std::vector<std::string>* passed_over) {
@@ -513,17 +563,21 @@ std::optional<Checkpoint> find_newest_checkpoint(FileSystem& files, const std::s
 }
 
 void prune_checkpoints(FileSystem& files, const std::string& run_dir, int64_t keep) {
-  require(keep >= 1, ErrorKind::option, "checkpoint", "at least one checkpoint must be kept, got ", keep, ".");
+  require(keep >= 1, ErrorKind::option, "checkpoint", "at least one checkpoint must be kept, got ",
+          keep, ".");
   int64_t complete = 0;
   std::vector<int64_t> older;
   for (const int64_t step : steps_in(files, run_dir)) {
     const std::string folder = join_path(run_dir, checkpoint_name(step));
     if (complete < keep) {
-      // The newest must be whole to the last byte before anything older goes; reading the others too would cost
-      // `keep` times the time at every save.
-      const std::optional<Error> fault = fault_of(files, folder, complete == 0 ? Check::digests : Check::sizes);
-      if (fault) log_warning("checkpoint: ", checkpoint_name(step), " is not counted: ", fault->what());
-      else ++complete;
+      // The newest must be whole to the last byte before anything older goes; reading the others
+      // too would cost `keep` times the time at every save.
+      const std::optional<Error> fault =
+          fault_of(files, folder, complete == 0 ? Check::digests : Check::sizes);
+      if (fault)
+        log_warning("checkpoint: ", checkpoint_name(step), " is not counted: ", fault->what());
+      else
+        ++complete;
     } else if (files.info(join_path(folder, kManifest)).exists) {
       older.push_back(step);
     }

@@ -21,22 +21,27 @@ MemoryPlan plan_memory(const DecoderConfig& config, const TrainerOptions& option
   }
   plan.weights = plan.gradients = kBytes * plan.parameters;
   plan.moments = 2 * kBytes * plan.parameters;
-  const int64_t q = config.num_attention_heads * config.head_dim, kv = config.num_key_value_heads * config.head_dim;
-  const int64_t per_layer = 4 * config.hidden_size + (config.qk_norm ? 3 : 2) * (q + 2 * kv) + q + 3 * config.intermediate_size;
+  const int64_t q = config.num_attention_heads * config.head_dim,
+                kv = config.num_key_value_heads * config.head_dim;
+  const int64_t per_layer = 4 * config.hidden_size + (config.qk_norm ? 3 : 2) * (q + 2 * kv) + q +
+                            3 * config.intermediate_size;
   const int64_t tokens = options.tokens_per_microbatch;
-  plan.activations = kBytes * tokens * (config.num_hidden_layers * per_layer + 3 * config.hidden_size);
+  plan.activations =
+      kBytes * tokens * (config.num_hidden_layers * per_layer + 3 * config.hidden_size);
   plan.logits = std::min(options.logits_budget_mb << 20, kBytes * tokens * config.vocab_size);
   return plan;
 }
 
 std::string MemoryPlan::text() const {
   const std::vector<std::pair<const char*, int64_t>> lines = {
-      {"weights (fp32)", weights}, {"gradients (fp32)", gradients},     {"AdamW moments (fp32)", moments},
-      {"activations", activations}, {"logits buffer", logits}, {"total", total()}};
+      {"weights (fp32)", weights},       {"gradients (fp32)", gradients},
+      {"AdamW moments (fp32)", moments}, {"activations", activations},
+      {"logits buffer", logits},         {"total", total()}};
   std::string out;
   for (const auto& [name, bytes] : lines) {
     char line[96];
-    std::snprintf(line, sizeof line, "  %-24s %10.2f GiB\n", name, static_cast<double>(bytes) / (1 << 30));
+    std::snprintf(line, sizeof line, "  %-24s %10.2f GiB\n", name,
+                  static_cast<double>(bytes) / (1 << 30));
     out += line;
   }
   return out;

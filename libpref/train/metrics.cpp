@@ -26,13 +26,14 @@ double MetricSums::mean(std::string_view name) const {
   return std::numeric_limits<double>::quiet_NaN();
 }
 
-void add_batch_metrics(const Labels& labels, const SequenceStatistics& statistics, const RowLosses& losses,
-                       MetricSums& out) {
+void add_batch_metrics(const Labels& labels, const SequenceStatistics& statistics,
+                       const RowLosses& losses, MetricSums& out) {
   static constexpr std::array<std::string_view, 2> kSide = {"chosen", "rejected"};
   std::array<double, 2> reward{}, logp{}, logit{}, tokens{};
   double pairs = 0, wins = 0, ties = 0, entropy = 0, entropy_tokens = 0, hits = 0, first_tokens = 0;
   for (int64_t r = 0; r < labels.num_rows(); ++r) {
-    const int64_t first = labels.row_first_sequence[r], branches = labels.row_first_sequence[r + 1] - first;
+    const int64_t first = labels.row_first_sequence[r],
+                  branches = labels.row_first_sequence[r + 1] - first;
     hits += statistics.hits[first];
     first_tokens += statistics.num_tokens[first];
     for (int64_t k = 0; k < branches; ++k) {
@@ -51,7 +52,9 @@ void add_batch_metrics(const Labels& labels, const SequenceStatistics& statistic
     wins += margin > 0;
     ties += margin == 0;
   }
-  const auto name = [](std::string_view group, int side) { return std::string(group).append(kSide[side]); };
+  const auto name = [](std::string_view group, int side) {
+    return std::string(group).append(kSide[side]);
+  };
   if (pairs > 0) {
     for (int side = 0; side < 2; ++side) out.add(name("rewards/", side), reward[side], pairs);
     out.add("rewards/accuracies", wins, pairs);

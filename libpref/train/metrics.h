@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metrics as sums and counts, so that means over microbatches, ranks and logging intervals are exact.
-// Names and meanings are TRL's; a name of ours stands in its own namespace. Where TRL averages over padding, these average
-// over scored tokens, for there is no padding here.
+// Metrics as sums and counts, so that means over microbatches, ranks and logging intervals are
+// exact. Names and meanings are TRL's; a name of ours stands in its own namespace. Where TRL
+// averages over padding, these average over scored tokens, for there is no padding here.
 #pragma once
 #include <string>
 #include <string_view>
@@ -29,12 +29,14 @@ class MetricSums {
 };
 
 /// Adds the metrics of one microbatch:
-///   rewards/{chosen,rejected} mean over pairs, rewards/accuracies (share with chosen > rejected), rewards/margins;
-///   logps/{chosen,rejected} sums in nats, mean over pairs; logits/{chosen,rejected} vocabulary mean, mean over tokens;
+///   rewards/{chosen,rejected} mean over pairs, rewards/accuracies (share with chosen > rejected),
+///     rewards/margins;
+///   logps/{chosen,rejected} sums in nats, mean over pairs; logits/{chosen,rejected} vocabulary
+///     mean, mean over tokens;
 ///   entropy (nats) mean over all completion tokens; mean_token_accuracy mean over chosen tokens;
 ///   preference/ties share of pairs with equal rewards.
 /// Rows with one branch give entropy and mean_token_accuracy alone.
-void add_batch_metrics(const Labels& labels, const SequenceStatistics& statistics, const RowLosses& losses,
-                       MetricSums& out);
+void add_batch_metrics(const Labels& labels, const SequenceStatistics& statistics,
+                       const RowLosses& losses, MetricSums& out);
 
 }  // namespace pref

@@ -24,7 +24,11 @@ struct OneTensor : TensorSource {
 }  // namespace
 
 std::map<std::string, std::string> ReferenceKey::as_map() const {
-  return {{"format", kFormat}, {"model", model}, {"tokenizer", tokenizer}, {"rows", rows}, {"dtype", dtype}};
+  return {{"format", kFormat},
+          {"model", model},
+          {"tokenizer", tokenizer},
+          {"rows", rows},
+          {"dtype", dtype}};
 }
 
 std::optional<ReferenceLogps> read_reference_cache(const std::string& path, const ReferenceKey& key,
@@ -42,21 +46,24 @@ std::optional<ReferenceLogps> read_reference_cache(const std::string& path, cons
           ": these reference log-probs were made for something else:", differs,
           "\nDelete the file, or name another one with ref_logps_cache.");
   const TensorEntry* entry = file.find(kTensor);
-  require(entry != nullptr && entry->type == TensorType::f64, ErrorKind::data, "reference", path, ": tensor \"", kTensor,
-          "\" of type F64 is required and not there. Delete the file.");
+  require(entry != nullptr && entry->type == TensorType::f64, ErrorKind::data, "reference", path,
+          ": tensor \"", kTensor, "\" of type F64 is required and not there. Delete the file.");
   const auto bytes = file.bytes(*entry);
   std::vector<double> values(bytes.size() / sizeof(double));
   std::memcpy(values.data(), bytes.data(), bytes.size());
   return ReferenceLogps(rows, std::move(values));
 }
 
-void write_reference_cache(const std::string& path, const ReferenceKey& key, const ReferenceLogps& logps) {
+void write_reference_cache(const std::string& path, const ReferenceKey& key,
+                           const ReferenceLogps& logps) {
   FileSystem& files = posix_file_system();
   const std::string aside = path + ".tmp-" + std::to_string(::getpid());
   files.remove_all(aside);
   OneTensor source(logps.values());
   write_safetensors(files, aside,
-                    {{.name = kTensor, .type = TensorType::f64, .shape = {static_cast<int64_t>(logps.values().size())}}},
+                    {{.name = kTensor,
+                      .type = TensorType::f64,
+                      .shape = {static_cast<int64_t>(logps.values().size())}}},
                     source, key.as_map());
   files.remove_all(path);
   files.rename_new(aside, path);

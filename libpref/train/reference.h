@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reference log-probs: computed before training by the same op that trains, and kept in a file that proves what it is:
-// digests of the model's weights, the tokenizer, the token ids of every row, and the compute type. A file made for
-// anything else is refused, naming what differs.
+// Reference log-probs: computed before training by the same op that trains, and kept in a file that
+// proves what it is: digests of the model's weights, the tokenizer, the token ids of every row, and
+// the compute type. A file made for anything else is refused, naming what differs.
 #pragma once
 #include <map>
 #include <optional>
@@ -20,10 +20,12 @@ struct ReferenceKey {
   std::map<std::string, std::string> as_map() const;
 };
 
-/// The log-probs in `path`; nullopt when there is no such file. Throws ErrorKind::digest when its key is another one.
+/// The log-probs in `path`; nullopt when there is no such file. Throws ErrorKind::digest when its
+/// key is another one.
 std::optional<ReferenceLogps> read_reference_cache(const std::string& path, const ReferenceKey& key,
                                                    std::span<const TokenizedRow> rows);
 /// Writes aside and renames; an existing file is replaced.
-void write_reference_cache(const std::string& path, const ReferenceKey& key, const ReferenceLogps& logps);
+void write_reference_cache(const std::string& path, const ReferenceKey& key,
+                           const ReferenceLogps& logps);
 
 }  // namespace pref

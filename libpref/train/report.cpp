@@ -53,7 +53,9 @@ Bounds bounds_of(const std::vector<ReportSeries>& series) {
 }
 
 // Halves, because the difference of two large numbers may overflow.
-double fraction(double value, double low, double high) { return (value / 2 - low / 2) / (high / 2 - low / 2); }
+double fraction(double value, double low, double high) {
+  return (value / 2 - low / 2) / (high / 2 - low / 2);
+}
 
 std::string number(double value, int digits = 4) {
   char text[40];
@@ -78,12 +80,18 @@ std::string escape(std::string_view text) {
     const size_t length = utf8_length(text, i);
     const char c = text[i];
     const bool control = static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\t';
-    if (length == 0 || control || c == 127) out += "\uFFFD";
-    else if (c == '&') out += "&amp;";
-    else if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '"') out += "&quot;";
-    else out += text.substr(i, length);
+    if (length == 0 || control || c == 127)
+      out += "\uFFFD";
+    else if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += text.substr(i, length);
     i += std::max<size_t>(length, 1);
   }
   return out;
@@ -167,8 +175,8 @@ class ChartWriter {
     const double air = (bounds_.y_high / 2 - bounds_.y_low / 2) * 0.08;
     if (std::isfinite(bounds_.y_high + air) && std::isfinite(bounds_.y_low - air))
       bounds_.y_low -= air, bounds_.y_high += air;
-    out_ += "<svg viewBox=\"0 0 640 300\" role=\"img\" aria-labelledby=\"" + id_ + "\" aria-describedby=\"" + id_ +
-            "f\">\n";
+    out_ += "<svg viewBox=\"0 0 640 300\" role=\"img\" aria-labelledby=\"" + id_ +
+            "\" aria-describedby=\"" + id_ + "f\">\n";
     axes();
     for (size_t i = 0; i < chart_.series.size(); ++i) curve(i);
     out_ += "</svg>\n";
@@ -193,12 +201,13 @@ class ChartWriter {
   }
   void line(const char* style, const std::string& x1, const std::string& y1, const std::string& x2,
             const std::string& y2) {
-    out_ += std::string("<line class=\"") + style + "\" x1=\"" + x1 + "\" y1=\"" + y1 + "\" x2=\"" + x2 + "\" y2=\"" +
-            y2 + "\"/>\n";
+    out_ += std::string("<line class=\"") + style + "\" x1=\"" + x1 + "\" y1=\"" + y1 + "\" x2=\"" +
+            x2 + "\" y2=\"" + y2 + "\"/>\n";
   }
-  void text(const char* anchor, const std::string& at_x, const std::string& at_y, const std::string& words) {
-    out_ += std::string("<text text-anchor=\"") + anchor + "\" x=\"" + at_x + "\" y=\"" + at_y + "\" dy=\"4\">" +
-            escape(words) + "</text>\n";
+  void text(const char* anchor, const std::string& at_x, const std::string& at_y,
+            const std::string& words) {
+    out_ += std::string("<text text-anchor=\"") + anchor + "\" x=\"" + at_x + "\" y=\"" + at_y +
+            "\" dy=\"4\">" + escape(words) + "</text>\n";
   }
 
   void axes() {
@@ -228,39 +237,42 @@ class ChartWriter {
       pen_down = is_finite(p);
     }
     if (path.empty()) return;
-    out_ += "<path class=\"curve\" style=\"" + stroke(series) + "\" d=\"" + path + "\"/>\n<g style=\"color:" +
-            color_of(series) + "\">\n";
+    out_ += "<path class=\"curve\" style=\"" + stroke(series) + "\" d=\"" + path +
+            "\"/>\n<g style=\"color:" + color_of(series) + "\">\n";
     // Places to point at, with the figures as their title: every point, or about 150 of them.
     const size_t stride = points.size() / 150 + 1;
     for (size_t i = 0; i < points.size(); ++i) {
       if (!is_finite(points[i]) || (i % stride != 0 && i + 1 != points.size())) continue;
-      out_ += "<circle class=\"hit\" r=\"5\" cx=\"" + x(points[i].first) + "\" cy=\"" + y(points[i].second) +
-              "\"><title>" + escape(chart_.series[series].name) + ", " + escape(chart_.x_label) + " " +
-              number(points[i].first, 10) + ": " + number(points[i].second) + "</title></circle>\n";
+      out_ += "<circle class=\"hit\" r=\"5\" cx=\"" + x(points[i].first) + "\" cy=\"" +
+              y(points[i].second) + "\"><title>" + escape(chart_.series[series].name) + ", " +
+              escape(chart_.x_label) + " " + number(points[i].first, 10) + ": " +
+              number(points[i].second) + "</title></circle>\n";
     }
     // A single point has no line to be seen by.
     if (points.size() == 1)
-      out_ += "<circle r=\"3\" fill=\"currentColor\" cx=\"" + x(points[0].first) + "\" cy=\"" + y(points[0].second) +
-              "\"/>\n";
+      out_ += "<circle r=\"3\" fill=\"currentColor\" cx=\"" + x(points[0].first) + "\" cy=\"" +
+              y(points[0].second) + "\"/>\n";
     out_ += "</g>\n";
   }
 
   void legend() {
     out_ += "<ul class=\"legend\">\n";
     for (size_t i = 0; i < chart_.series.size(); ++i)
-      out_ += "<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><path class=\"curve\" style=\"" + stroke(i) +
-              "\" d=\"M2 5H24\"/></svg>" + escape(chart_.series[i].name) + "</li>\n";
+      out_ += "<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><path class=\"curve\" style=\"" +
+              stroke(i) + "\" d=\"M2 5H24\"/></svg>" + escape(chart_.series[i].name) + "</li>\n";
     out_ += "</ul>\n";
   }
 
   void figures() {
-    out_ += "<details id=\"" + id_ + "f\"><summary>Figures</summary><div class=\"wide\"><table>\n<tr><th>series</th>"
+    out_ += "<details id=\"" + id_ +
+            "f\"><summary>Figures</summary><div class=\"wide\"><table>\n<tr><th>series</th>"
             "<th>points</th><th>first</th><th>last</th><th>smallest</th><th>largest</th></tr>\n";
     for (const ReportSeries& series : chart_.series) {
       std::vector<double> values;
       for (const Point& p : series.points)
         if (is_finite(p)) values.push_back(p.second);
-      out_ += "<tr><td>" + escape(series.name) + "</td><td class=\"n\">" + std::to_string(values.size()) + "</td>";
+      out_ += "<tr><td>" + escape(series.name) + "</td><td class=\"n\">" +
+              std::to_string(values.size()) + "</td>";
       std::array<std::string, 4> cells;
       if (!values.empty()) {
         const auto [low, high] = std::minmax_element(values.begin(), values.end());
@@ -278,33 +290,39 @@ class ChartWriter {
 };
 
 std::string reply_html(const char* tag, const std::string& note, const std::string& text) {
-  return std::string("<div><div class=\"tag\">") + tag + (note.empty() ? "" : ", " + escape(note)) + "</div><pre>" +
-         escape(text) + "</pre></div>\n";
+  return std::string("<div><div class=\"tag\">") + tag + (note.empty() ? "" : ", " + escape(note)) +
+         "</div><pre>" + escape(text) + "</pre></div>\n";
 }
 
 // Two by four Braille dots to a character cell; a cell belongs to the series that drew in it last.
 class BrailleCanvas {
  public:
   BrailleCanvas(int columns, int rows)
-      : columns_(columns), bits_(static_cast<size_t>(columns) * static_cast<size_t>(rows)), series_(bits_.size(), -1) {}
+      : columns_(columns),
+        bits_(static_cast<size_t>(columns) * static_cast<size_t>(rows)),
+        series_(bits_.size(), -1) {}
 
   // y counts dots from the top.
   void line(int x0, int y0, int x1, int y1, int series) {
     const int steps = std::max({std::abs(x1 - x0), std::abs(y1 - y0), 1});
     for (int k = 0; k <= steps; ++k) {
       const double t = static_cast<double>(k) / steps;
-      dot(static_cast<int>(std::lround(x0 + t * (x1 - x0))), static_cast<int>(std::lround(y0 + t * (y1 - y0))), series);
+      dot(static_cast<int>(std::lround(x0 + t * (x1 - x0))),
+          static_cast<int>(std::lround(y0 + t * (y1 - y0))), series);
     }
   }
   int series_at(int column, int row) const { return series_[cell(column, row)]; }
   std::string text_at(int column, int row) const {
     const unsigned bits = bits_[cell(column, row)];
     if (bits == 0) return " ";
-    return {'\xE2', static_cast<char>(0xA0 | bits >> 6), static_cast<char>(0x80 | (bits & 0x3F))};  // U+2800 + bits
+    return {'\xE2', static_cast<char>(0xA0 | bits >> 6),
+            static_cast<char>(0x80 | (bits & 0x3F))};  // U+2800 + bits
   }
 
  private:
-  size_t cell(int column, int row) const { return static_cast<size_t>(row) * static_cast<size_t>(columns_) + column; }
+  size_t cell(int column, int row) const {
+    return static_cast<size_t>(row) * static_cast<size_t>(columns_) + column;
+  }
   void dot(int x, int y, int series) {
     constexpr uint8_t kBits[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
     bits_[cell(x / 2, y / 4)] |= kBits[y % 4][x % 2];
@@ -316,7 +334,8 @@ class BrailleCanvas {
 };
 
 std::string pad_left(const std::string& text, int width) {
-  return std::string(static_cast<size_t>(std::max(0, width - static_cast<int>(text.size()))), ' ') + text;
+  return std::string(static_cast<size_t>(std::max(0, width - static_cast<int>(text.size()))), ' ') +
+         text;
 }
 
 }  // namespace
@@ -347,12 +366,14 @@ std::string report_html(const ReportData& data) {
   std::string out =
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-      title + "</title>\n<style>" + std::string(kStyle) + "</style>\n</head>\n<body>\n<main>\n<h1>" + title + "</h1>\n";
+      title + "</title>\n<style>" + std::string(kStyle) +
+      "</style>\n</head>\n<body>\n<main>\n<h1>" + title + "</h1>\n";
   if (!data.subtitle.empty()) out += "<p class=\"sub\">" + escape(data.subtitle) + "</p>\n";
   if (!data.summary.empty()) {
     out += "<h2>Summary</h2>\n<div class=\"wide\"><table>\n";
     for (const auto& [name, value] : data.summary)
-      out += "<tr><th scope=\"row\">" + escape(name) + "</th><td class=\"n\">" + escape(value) + "</td></tr>\n";
+      out += "<tr><th scope=\"row\">" + escape(name) + "</th><td class=\"n\">" + escape(value) +
+             "</td></tr>\n";
     out += "</table></div>\n";
   }
   if (!data.charts.empty()) {
@@ -362,8 +383,9 @@ std::string report_html(const ReportData& data) {
   }
   if (!data.samples.empty()) out += "<h2>Samples</h2>\n";
   for (const ReportSample& sample : data.samples)
-    out += "<div class=\"sample\"><div class=\"prompt\"><div class=\"tag\">prompt</div><pre>" + escape(sample.prompt) +
-           "</pre></div>\n<div class=\"grid\">\n" + reply_html("before", sample.before_note, sample.before) +
+    out += "<div class=\"sample\"><div class=\"prompt\"><div class=\"tag\">prompt</div><pre>" +
+           escape(sample.prompt) + "</pre></div>\n<div class=\"grid\">\n" +
+           reply_html("before", sample.before_note, sample.before) +
            reply_html("after", sample.after_note, sample.after) + "</div></div>\n";
   if (!data.options.empty()) out += "<h2>Options</h2>\n";
   for (const ReportOptions& group : data.options) {
@@ -371,8 +393,9 @@ std::string report_html(const ReportData& data) {
            "</summary><div class=\"wide\"><table>\n"
            "<tr><th>option</th><th>value</th><th>range</th><th>meaning</th></tr>\n";
     for (const OptionText& option : group.options)
-      out += "<tr><td>" + escape(option.name) + "</td><td class=\"n\">" + escape(option.value) + "</td><td>" +
-             escape(option.range) + "</td><td>" + escape(option.help) + "</td></tr>\n";
+      out += "<tr><td>" + escape(option.name) + "</td><td class=\"n\">" + escape(option.value) +
+             "</td><td>" + escape(option.range) + "</td><td>" + escape(option.help) +
+             "</td></tr>\n";
     out += "</table></div></details>\n";
   }
   return out + "</main>\n</body>\n</html>\n";
@@ -388,29 +411,37 @@ void write_report_html(const std::string& path, const ReportData& data) {
   if (std::rename(unfinished.c_str(), path.c_str()) == 0) return;
   const int reason = errno;
   std::remove(unfinished.c_str());
-  fail(ErrorKind::cannot_create, "report", path, ": cannot be written: ", std::strerror(reason), ". Choose another path.");
+  fail(ErrorKind::cannot_create, "report", path, ": cannot be written: ", std::strerror(reason),
+       ". Choose another path.");
 }
 
-std::string terminal_plot(const std::vector<ReportSeries>& series, int width, int height, bool color) {
+std::string terminal_plot(const std::vector<ReportSeries>& series, int width, int height,
+                          bool color) {
   require(width >= 30 && height >= 3, ErrorKind::option, "terminal_plot",
-          "a width of at least 30 and a height of at least 3 are required, ", width, " and ", height, " came.");
-  require(series.size() <= 26, ErrorKind::option, "terminal_plot", "at most 26 series are required, ", series.size(),
-          " came. Plot them in several parts.");
+          "a width of at least 30 and a height of at least 3 are required, ", width, " and ",
+          height, " came.");
+  require(series.size() <= 26, ErrorKind::option, "terminal_plot",
+          "at most 26 series are required, ", series.size(), " came. Plot them in several parts.");
   const Bounds bounds = bounds_of(series);
   if (bounds.empty()) return "(no values to plot)\n";
   const auto paint = [&](size_t index, const std::string& text) {
     constexpr std::array<int, 6> kAnsi = {36, 33, 35, 32, 31, 34};
-    return color ? "\x1b[" + std::to_string(kAnsi[index % kAnsi.size()]) + "m" + text + "\x1b[0m" : text;
+    return color ? "\x1b[" + std::to_string(kAnsi[index % kAnsi.size()]) + "m" + text + "\x1b[0m"
+                 : text;
   };
-  const auto letter = [&](size_t index) { return paint(index, std::string(1, static_cast<char>('a' + index))); };
+  const auto letter = [&](size_t index) {
+    return paint(index, std::string(1, static_cast<char>('a' + index)));
+  };
   const auto to_y = [&](double v) {
-    return static_cast<int>(std::lround((height * 4 - 1) * (1 - fraction(v, bounds.y_low, bounds.y_high))));
+    return static_cast<int>(
+        std::lround((height * 4 - 1) * (1 - fraction(v, bounds.y_low, bounds.y_high))));
   };
 
   // The range's ends, and its middle where there is room for it.
   auto labels = tick_texts({bounds.y_low, bounds.y_low / 2 + bounds.y_high / 2, bounds.y_high}, 3);
   if (height <= 4) labels[1].clear();
-  const int label_width = static_cast<int>(std::max({labels[0].size(), labels[1].size(), labels[2].size()}));
+  const int label_width =
+      static_cast<int>(std::max({labels[0].size(), labels[1].size(), labels[2].size()}));
   const std::string margin(static_cast<size_t>(label_width) + 1, ' ');
 
   // The letters behind each row, and the legend.
@@ -433,14 +464,16 @@ std::string terminal_plot(const std::vector<ReportSeries>& series, int width, in
   const int columns = std::max(8, width - label_width - static_cast<int>(most_letters) - 3);
   BrailleCanvas canvas(columns, height);
   const auto to_x = [&](double v) {
-    return static_cast<int>(std::lround((columns * 2 - 1) * fraction(v, bounds.x_low, bounds.x_high)));
+    return static_cast<int>(
+        std::lround((columns * 2 - 1) * fraction(v, bounds.x_low, bounds.x_high)));
   };
   for (size_t i = 0; i < series.size(); ++i) {
     const Point* previous = nullptr;
     for (const Point& p : series[i].points) {
       if (is_finite(p)) {
         const Point& from = previous ? *previous : p;
-        canvas.line(to_x(from.first), to_y(from.second), to_x(p.first), to_y(p.second), static_cast<int>(i));
+        canvas.line(to_x(from.first), to_y(from.second), to_x(p.first), to_y(p.second),
+                    static_cast<int>(i));
       }
       previous = is_finite(p) ? &p : nullptr;
     }
@@ -448,15 +481,16 @@ std::string terminal_plot(const std::vector<ReportSeries>& series, int width, in
 
   std::string out;
   for (int row = 0; row < height; ++row) {
-    const std::string label = row == 0              ? labels[2]
-                              : row == height - 1   ? labels[0]
-                              : row == height / 2   ? labels[1]
-                                                    : "";
+    const std::string label = row == 0            ? labels[2]
+                              : row == height - 1 ? labels[0]
+                              : row == height / 2 ? labels[1]
+                                                  : "";
     out += pad_left(label, label_width) + (label.empty() ? " │" : " ┤");
     for (int column = 0; column < columns;) {  // runs of one colour
       const int owner = canvas.series_at(column, row);
       std::string run;
-      while (column < columns && canvas.series_at(column, row) == owner) run += canvas.text_at(column++, row);
+      while (column < columns && canvas.series_at(column, row) == owner)
+        run += canvas.text_at(column++, row);
       out += owner < 0 ? run : paint(static_cast<size_t>(owner), run);
     }
     if (!ends[static_cast<size_t>(row)].empty()) out += ' ';

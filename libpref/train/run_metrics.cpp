@@ -10,7 +10,8 @@
 
 namespace pref {
 
-std::vector<std::pair<double, double>> RunMetrics::series(std::string_view kind, std::string_view name) const {
+std::vector<std::pair<double, double>> RunMetrics::series(std::string_view kind,
+                                                          std::string_view name) const {
   std::vector<std::pair<double, double>> points;
   for (const Line& line : lines) {
     if (line.kind != kind) continue;
@@ -26,8 +27,10 @@ RunMetrics read_run_metrics(const std::string& path) {
   RunMetrics metrics;
   for (std::string line; std::getline(text, line);) {
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    require(json.is_object(), ErrorKind::data, "metrics", path, ":", metrics.lines.size() + 1, ": not a JSON object.");
-    RunMetrics::Line entry{.kind = json.value("kind", ""), .step = json.value("step", 0.0), .values = {}};
+    require(json.is_object(), ErrorKind::data, "metrics", path, ":", metrics.lines.size() + 1,
+            ": not a JSON object.");
+    RunMetrics::Line entry{
+        .kind = json.value("kind", ""), .step = json.value("step", 0.0), .values = {}};
     for (const auto& [name, value] : json.items())
       if (value.is_number()) entry.values[name] = value.get<double>();
     metrics.lines.push_back(std::move(entry));

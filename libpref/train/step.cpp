@@ -13,36 +13,46 @@
 namespace pref {
 namespace {
 
-void require_finite(const PackingPlan& plan, std::span<const TokenizedRow> rows, const RowLosses& losses) {
+void require_finite(const PackingPlan& plan, std::span<const TokenizedRow> rows,
+                    const RowLosses& losses) {
   std::string bad;
   for (int64_t r = 0; r < plan.num_rows(); ++r)
-    if (!std::isfinite(losses.row_loss()[r])) bad += (bad.empty() ? "" : ", ") + rows[plan.row_ids[r]].id;
+    if (!std::isfinite(losses.row_loss()[r]))
+      bad += (bad.empty() ? "" : ", ") + rows[plan.row_ids[r]].id;
   require(bad.empty(), ErrorKind::non_finite, "train", "the loss is not finite for row(s) ", bad,
-          ". The weights were not updated. Look at these rows with `pref logps`, or lower learning_rate if the run has diverged.");
+          ". The weights were not updated. Look at these rows with `pref logps`, or lower "
+          "learning_rate if the run has diverged.");
 }
 
 }  // namespace
 
 ReferenceLogps::ReferenceLogps(std::span<const TokenizedRow> rows, std::vector<double> values)
     : values_(std::move(values)), first_{0} {
-  for (const auto& row : rows) first_.push_back(first_.back() + static_cast<int64_t>(row.branches.size()));
-  require(first_.back() == static_cast<int64_t>(values_.size()), ErrorKind::data, "reference", first_.back(),
-          " reference log-probs are required, one per branch, got ", values_.size(), ".");
+  for (const auto& row : rows)
+    first_.push_back(first_.back() + static_cast<int64_t>(row.branches.size()));
+  require(first_.back() == static_cast<int64_t>(values_.size()), ErrorKind::data, "reference",
+          first_.back(), " reference log-probs are required, one per branch, got ", values_.size(),
+          ".");
 }
 
 std::span<const double> ReferenceLogps::row(int64_t index) const {
   require(index + 1 < static_cast<int64_t>(first_.size()), ErrorKind::option, "reference",
-          "reference log-probs of row ", index, " are required; they are given for ", first_.size() ? first_.size() - 1 : 0,
-          " rows. Compute them with reference_logps().");
+          "reference log-probs of row ", index, " are required; they are given for ",
+          first_.size() ? first_.size() - 1 : 0, " rows. Compute them with reference_logps().");
   return std::span(values_).subspan(first_[index], first_[index + 1] - first_[index]);
 }
 
 PreferenceStep::PreferenceStep(Network& network, const Objective& objective, StepOptions options)
-    : network_(network), objective_(objective), options_(options), head_(network.lm_head(), options.head) {}
+    : network_(network),
+      objective_(objective),
+      options_(options),
+      head_(network.lm_head(), options.head) {}
 
-PreferenceStep::Result PreferenceStep::run(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-                                           const ReferenceLogps& reference, const Normalizers& normalizers,
-                                           const Inspect& inspect, bool with_gradient) {
+PreferenceStep::Result PreferenceStep::run(std::span<const TokenizedRow> rows,
+                                           std::span<const int64_t> indices,
+                                           const ReferenceLogps& reference,
+                                           const Normalizers& normalizers, const Inspect& inspect,
+                                           bool with_gradient) {
   Result result;
   for (const auto& microbatch : split_by_tokens(rows, indices, options_.tokens_per_microbatch)) {
     const PackedBatch batch = make_packed_batch(pack_rows(rows, microbatch));
@@ -53,7 +63,8 @@ PreferenceStep::Result PreferenceStep::run(std::span<const TokenizedRow> rows, s
         const auto values = reference.row(index);
         ref_logp.insert(ref_logp.end(), values.begin(), values.end());
       }
-    RowLosses losses(objective_, normalizers, labels, {ref_logp, batch.plan.row_weight, batch.plan.row_margin});
+    RowLosses losses(objective_, normalizers, labels,
+                     {ref_logp, batch.plan.row_weight, batch.plan.row_margin});
     SequenceStatistics statistics;
     if (with_gradient) {
       const at::Tensor hidden = network_.hidden(batch);
@@ -79,19 +90,24 @@ PreferenceStep::Result PreferenceStep::run(std::span<const TokenizedRow> rows, s
   return result;
 }
 
-PreferenceStep::Result PreferenceStep::accumulate(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-                                                  const ReferenceLogps& reference, const Normalizers& normalizers,
+PreferenceStep::Result PreferenceStep::accumulate(std::span<const TokenizedRow> rows,
+                                                  std::span<const int64_t> indices,
+                                                  const ReferenceLogps& reference,
+                                                  const Normalizers& normalizers,
                                                   const Inspect& inspect) {
   return run(rows, indices, reference, normalizers, inspect, true);
 }
 
-PreferenceStep::Result PreferenceStep::evaluate(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-                                                const ReferenceLogps& reference, const Normalizers& normalizers) {
+PreferenceStep::Result PreferenceStep::evaluate(std::span<const TokenizedRow> rows,
+                                                std::span<const int64_t> indices,
+                                                const ReferenceLogps& reference,
+                                                const Normalizers& normalizers) {
   return run(rows, indices, reference, normalizers, {}, false);
 }
 
-void PreferenceStep::statistics(std::span<const TokenizedRow> rows,
-                                const std::function<void(const PackingPlan&, const SequenceStatistics&)>& receive) {
+void PreferenceStep::statistics(
+    std::span<const TokenizedRow> rows,
+    const std::function<void(const PackingPlan&, const SequenceStatistics&)>& receive) {
   c10::NoGradGuard no_grad;
   std::vector<int64_t> indices(rows.size());
   std::iota(indices.begin(), indices.end(), 0);
@@ -115,7 +131,8 @@ std::vector<double> PreferenceStep::logps(std::span<const TokenizedRow> rows,
 
 Normalizers normalizers_of(std::span<const TokenizedRow> rows, std::span<const int64_t> indices) {
   Normalizers n{static_cast<double>(indices.size()), 0};
-  for (const int64_t index : indices) n.chosen_tokens += static_cast<double>(rows[index].branches.at(0).size());
+  for (const int64_t index : indices)
+    n.chosen_tokens += static_cast<double>(rows[index].branches.at(0).size());
   return n;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward and backward over a set of rows, split into microbatches of whole rows by a token budget. The split changes
-// memory, not the result: every term is divided by the global batch's normalizers, known beforehand.
+// Forward and backward over a set of rows, split into microbatches of whole rows by a token budget.
+// The split changes memory, not the result: every term is divided by the global batch's
+// normalizers, known beforehand.
 #pragma once
 #include <functional>
 #include <span>
@@ -45,24 +46,31 @@ class PreferenceStep {
     double num_tokens = 0;  ///< prompt + completion of every branch, as TRL counts them
   };
 
-  /// Called after each microbatch's forward pass with what it computed; may throw to stop before any update.
-  using Inspect = std::function<void(const PackingPlan&, const SequenceStatistics&, const RowLosses&)>;
+  /// Called after each microbatch's forward pass with what it computed; may throw to stop before
+  /// any update.
+  using Inspect =
+      std::function<void(const PackingPlan&, const SequenceStatistics&, const RowLosses&)>;
 
-  /// Adds the rows' gradients to the parameter store. A non-finite loss throws ErrorKind::non_finite naming the rows.
+  /// Adds the rows' gradients to the parameter store. A non-finite loss throws
+  /// ErrorKind::non_finite naming the rows.
   Result accumulate(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-                    const ReferenceLogps& reference, const Normalizers& normalizers, const Inspect& inspect = {});
+                    const ReferenceLogps& reference, const Normalizers& normalizers,
+                    const Inspect& inspect = {});
   /// The same without gradients.
   Result evaluate(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
                   const ReferenceLogps& reference, const Normalizers& normalizers);
   /// Log-probs of all rows under the network as it stands; `progress` is told the rows done.
-  std::vector<double> logps(std::span<const TokenizedRow> rows, const std::function<void(int64_t)>& progress = {});
+  std::vector<double> logps(std::span<const TokenizedRow> rows,
+                            const std::function<void(int64_t)>& progress = {});
   /// Statistics of every row, microbatch by microbatch, without gradients.
-  void statistics(std::span<const TokenizedRow> rows,
-                  const std::function<void(const PackingPlan&, const SequenceStatistics&)>& receive);
+  void statistics(
+      std::span<const TokenizedRow> rows,
+      const std::function<void(const PackingPlan&, const SequenceStatistics&)>& receive);
 
  private:
-  Result run(std::span<const TokenizedRow> rows, std::span<const int64_t> indices, const ReferenceLogps& reference,
-             const Normalizers& normalizers, const Inspect& inspect, bool with_gradient);
+  Result run(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+             const ReferenceLogps& reference, const Normalizers& normalizers,
+             const Inspect& inspect, bool with_gradient);
 
   Network& network_;
   const Objective& objective_;

@@ -2,8 +2,8 @@
 #include "libpref/train/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <torch/version.h>
 #include <ATen/core/Tensor.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <array>
@@ -15,16 +15,19 @@
 #include <utility>
 
 #include "libpref/base/error.h"
+#include "libpref/base/json_text.h"
 #include "libpref/base/log.h"
 #include "libpref/base/progress.h"
 #include "libpref/data/row_order.h"
 #include "libpref/train/checkpoint.h"
 #include "libpref/train/run_directory.h"
+#include "libpref/train/run_report.h"
 
 namespace pref {
 namespace {
 
-// A sequence's log-ratio to itself before the first update, nats: what summation order may differ by.
+// A sequence's log-ratio to itself before the first update, nats: what summation order may differ
+// by.
 constexpr double kStepZeroTolerance = 1e-4;
 
 std::string number(double value) {
@@ -85,14 +88,19 @@ struct PreferenceTrainer::Run {
     return std::span(order).subspan(first, std::min(batch_rows, count - first));
   }
   bool due(Interval interval, int64_t every, int64_t step) const {
-    return interval == Interval::steps ? step % every == 0 : interval == Interval::epoch && step % steps_per_epoch == 0;
+    return interval == Interval::steps ? step % every == 0
+                                       : interval == Interval::epoch && step % steps_per_epoch == 0;
   }
 };
 
-PreferenceTrainer::PreferenceTrainer(Model* model, Network& network, Objective objective, TrainerOptions options,
-                                     ReferenceOptions reference)
-    : model_(model), network_(network), objective_(std::move(objective)), options_(std::move(options)),
-      reference_(std::move(reference)), group_(single_process()),
+PreferenceTrainer::PreferenceTrainer(Model* model, Network& network, Objective objective,
+                                     TrainerOptions options, ReferenceOptions reference)
+    : model_(model),
+      network_(network),
+      objective_(std::move(objective)),
+      options_(std::move(options)),
+      reference_(std::move(reference)),
+      group_(single_process()),
       engine_(network_, objective_,
               {.tokens_per_microbatch = options_.tokens_per_microbatch,
                .head = {.logits_bytes = options_.logits_budget_mb << 20}}),
@@ -106,33 +114,41 @@ PreferenceTrainer::PreferenceTrainer(Model* model, Network& network, Objective o
 
 PreferenceTrainer::PreferenceTrainer(Model& model, Objective objective, TrainerOptions options,
                                      ReferenceOptions reference)
-    : PreferenceTrainer(&model, model.network(), std::move(objective), std::move(options), std::move(reference)) {}
+    : PreferenceTrainer(&model, model.network(), std::move(objective), std::move(options),
+                        std::move(reference)) {}
 
 PreferenceTrainer::PreferenceTrainer(Network& network, Objective objective, TrainerOptions options)
     : PreferenceTrainer(nullptr, network, std::move(objective), std::move(options), {}) {
-  require(options_.save_strategy == Interval::no, ErrorKind::option, "train",
-          "save_strategy must be \"no\" for a network that is not a model folder; save it yourself.");
+  require(
+      options_.save_strategy == Interval::no, ErrorKind::option, "train",
+      "save_strategy must be \"no\" for a network that is not a model folder; save it yourself.");
 }
 
-void PreferenceTrainer::fit(const PreferenceData& train, const std::map<std::string, PreferenceData>& eval) {
+void PreferenceTrainer::fit(const PreferenceData& train,
+                            const std::map<std::string, PreferenceData>& eval) {
   require(!train.rows.empty(), ErrorKind::data, "train", "at least one training row is required.");
   Run run{.train = train};
-  for (const auto& [name, data] : eval) run.evals.push_back({name.empty() ? "eval" : "eval_" + name, &data, {}});
-  run.batch_rows = options_.per_device_train_batch_size * options_.gradient_accumulation_steps * group_->size();
+  for (const auto& [name, data] : eval)
+    run.evals.push_back({name.empty() ? "eval" : "eval_" + name, &data, {}});
+  run.batch_rows =
+      options_.per_device_train_batch_size * options_.gradient_accumulation_steps * group_->size();
   const int64_t rows = static_cast<int64_t>(train.rows.size());
   run.steps_per_epoch = (rows + run.batch_rows - 1) / run.batch_rows;
-  run.total_steps = options_.max_steps > 0
-                        ? options_.max_steps
-                        : static_cast<int64_t>(std::ceil(options_.num_train_epochs * run.steps_per_epoch));
-  run.warmup_steps = options_.warmup_steps > 0 ? options_.warmup_steps
-                                               : static_cast<int64_t>(std::ceil(options_.warmup_ratio * run.total_steps));
+  run.total_steps =
+      options_.max_steps > 0
+          ? options_.max_steps
+          : static_cast<int64_t>(std::ceil(options_.num_train_epochs * run.steps_per_epoch));
+  run.warmup_steps = options_.warmup_steps > 0
+                         ? options_.warmup_steps
+                         : static_cast<int64_t>(std::ceil(options_.warmup_ratio * run.total_steps));
   if (!options_.output_dir.empty()) {
-    run.directory.emplace(posix_file_system(), options_.output_dir, options_.resume_from_checkpoint != "never");
+    run.directory.emplace(posix_file_system(), options_.output_dir,
+                          options_.resume_from_checkpoint != "never");
     if (model_) clear_stale_checkpoints(posix_file_system(), options_.output_dir);
   }
-  log_info("training ", objective_.name(), ": ", rows, " rows, ", run.total_steps, " updates of ", run.batch_rows,
-           " rows, ", network_.parameters().num_trainable(), " trainable parameters, ", at::get_num_threads(),
-           " threads");
+  log_info("training ", objective_.name(), ": ", rows, " rows, ", run.total_steps, " updates of ",
+           run.batch_rows, " rows, ", network_.parameters().num_trainable(),
+           " trainable parameters, ", at::get_num_threads(), " threads");
 
   prepare_references(run);
   resume(run);
@@ -149,25 +165,36 @@ void PreferenceTrainer::fit(const PreferenceData& train, const std::map<std::str
         (last || stopping || run.due(options_.save_strategy, options_.save_steps, step_)))
       save_checkpoint(run);
     if (stopping && !last)
-      fail(ErrorKind::requeue, "train", "stopped on request after update ", step_, " of ", run.total_steps,
-           run.last_saved == step_ ? "; the checkpoint is saved. Start again with resume_from_checkpoint: auto."
-                                   : "; nothing was saved (save_strategy: no).");
+      fail(ErrorKind::requeue, "train", "stopped on request after update ", step_, " of ",
+           run.total_steps,
+           run.last_saved == step_
+               ? "; the checkpoint is saved. Start again with resume_from_checkpoint: auto."
+               : "; nothing was saved (save_strategy: no).");
   }
   run.progress.reset();
-  if (!run.directory || !model_) return;
-  posix_file_system().remove_all(run.directory->file("model"));  // of an earlier, shorter run that this one continued
+  if (!run.directory) return;
+  std::vector<ReportOptions> shown = {{objective_.name(), objective_options(objective_)},
+                                      {"training", describe_options(options_)}};
+  write_report_html(run.directory->file("report.html"),
+                    run_report("Training " + objective_.name(),
+                               read_run_metrics(run.directory->file("metrics.jsonl")), shown));
+  if (!model_) return;
+  posix_file_system().remove_all(
+      run.directory->file("model"));  // of an earlier, shorter run that this one continued
   model_->save(run.directory->file("model"), options_.save_dtype);
 }
 
 void PreferenceTrainer::prepare_references(Run& run) {
   if (!has(objective_.needs(), Needs::reference)) {
-    require(!reference_.ref_model_name_or_path && !reference_.ref_logps_cache, ErrorKind::option, "train",
-            "ref_model_name_or_path and ref_logps_cache have no effect with ", objective_.name(), ", which needs no reference.");
+    require(!reference_.ref_model_name_or_path && !reference_.ref_logps_cache, ErrorKind::option,
+            "train", "ref_model_name_or_path and ref_logps_cache have no effect with ",
+            objective_.name(), ", which needs no reference.");
     return;
   }
   run.policy_is_reference = !reference_.ref_model_name_or_path;
   std::optional<Model> other;
-  if (!run.policy_is_reference) other = load_model(*reference_.ref_model_name_or_path, {.with_tokenizer = false});
+  if (!run.policy_is_reference)
+    other = load_model(*reference_.ref_model_name_or_path, {.with_tokenizer = false});
   Model* source = other ? &*other : model_;
   const std::string digest = source ? source->weights_digest() : std::string();
   run.state.identity["reference model"] = digest;
@@ -176,16 +203,20 @@ void PreferenceTrainer::prepare_references(Run& run) {
     set.reference = prepare_reference(*set.data, "." + set.name, other ? &*other : nullptr, digest);
 }
 
-ReferenceLogps PreferenceTrainer::prepare_reference(const PreferenceData& data, const std::string& name,
-                                                    Model* reference_model, const std::string& model_digest) {
-  // A file can only prove what it is for when the weights have a digest, so a bare network computes every time.
+ReferenceLogps PreferenceTrainer::prepare_reference(const PreferenceData& data,
+                                                    const std::string& name, Model* reference_model,
+                                                    const std::string& model_digest) {
+  // A file can only prove what it is for when the weights have a digest, so a bare network computes
+  // every time.
   std::string path = reference_.ref_logps_cache.value_or(
-      options_.output_dir.empty() ? "" : join_path(options_.output_dir, "reference_logps.safetensors"));
+      options_.output_dir.empty() ? ""
+                                  : join_path(options_.output_dir, "reference_logps.safetensors"));
   if (model_digest.empty()) path.clear();
   if (!path.empty()) path += name;
-  const ReferenceKey key{.model = model_digest,
-                         .tokenizer = model_ && model_->has_tokenizer() ? model_->tokenizer().digest() : "",
-                         .rows = data.digest};
+  const ReferenceKey key{
+      .model = model_digest,
+      .tokenizer = model_ && model_->has_tokenizer() ? model_->tokenizer().digest() : "",
+      .rows = data.digest};
   if (!path.empty())
     if (auto cached = read_reference_cache(path, key, data.rows)) {
       log_info("reference log-probs: ", path);
@@ -211,18 +242,33 @@ std::map<std::string, std::string> PreferenceTrainer::identity(const Run& run) c
   auto identity = run.state.identity;
   identity["rows"] = run.train.digest;
   // A run may be lengthened where the schedule does not depend on its end.
-  if (options_.lr_scheduler_type == ScheduleKind::linear || options_.lr_scheduler_type == ScheduleKind::cosine)
+  if (options_.lr_scheduler_type == ScheduleKind::linear ||
+      options_.lr_scheduler_type == ScheduleKind::cosine)
     identity["updates"] = std::to_string(run.total_steps);
   identity["objective"] = objective_.name();
   for (const auto& [term, weight] : objective_.terms())
-    std::visit([&](const auto& t) { identity[std::string("loss_weights.") + t.name] = json_value(weight); }, term);
+    std::visit(
+        [&](const auto& t) {
+          identity[std::string("loss_weights.") + t.name] = json_value(weight);
+        },
+        term);
   for (const auto& option : objective_options(objective_)) identity[option.name] = option.value;
-  static constexpr std::array<std::string_view, 12> kFixed = {
-      "learning_rate", "lr_scheduler_type", "warmup_ratio", "warmup_steps", "per_device_train_batch_size",
-      "gradient_accumulation_steps", "max_grad_norm", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "seed"};
+  static constexpr std::array<std::string_view, 12> kFixed = {"learning_rate",
+                                                              "lr_scheduler_type",
+                                                              "warmup_ratio",
+                                                              "warmup_steps",
+                                                              "per_device_train_batch_size",
+                                                              "gradient_accumulation_steps",
+                                                              "max_grad_norm",
+                                                              "adam_beta1",
+                                                              "adam_beta2",
+                                                              "adam_epsilon",
+                                                              "weight_decay",
+                                                              "seed"};
   for (const auto& option : describe_options(options_))
-    if (std::find(kFixed.begin(), kFixed.end(), option.name) != kFixed.end() || option.name == "shuffle" ||
-        option.name == "tokens_per_microbatch" || option.name == "logits_budget_mb")
+    if (std::find(kFixed.begin(), kFixed.end(), option.name) != kFixed.end() ||
+        option.name == "shuffle" || option.name == "tokens_per_microbatch" ||
+        option.name == "logits_budget_mb")
       identity[option.name] = option.value;
   return identity;
 }
@@ -231,27 +277,31 @@ void PreferenceTrainer::resume(Run& run) {
   const std::string& from = options_.resume_from_checkpoint;
   run.state.identity = identity(run);
   if (from == "never") return;
-  require(model_ != nullptr, ErrorKind::option, "train", "resume_from_checkpoint needs a model folder.");
+  require(model_ != nullptr, ErrorKind::option, "train",
+          "resume_from_checkpoint needs a model folder.");
   std::optional<Checkpoint> checkpoint;
-  if (run.directory) checkpoint = find_newest_checkpoint(posix_file_system(), run.directory->path());
+  if (run.directory)
+    checkpoint = find_newest_checkpoint(posix_file_system(), run.directory->path());
   bool own_metrics = true;  // the checkpoint's count of bytes is about this folder's metrics.jsonl
   if (from != "auto") {
     const std::optional<Checkpoint> newest = std::exchange(checkpoint, open_checkpoint(from));
-    require(!newest || newest->step <= checkpoint->step, ErrorKind::cannot_create, "resume", options_.output_dir,
-            " holds ", newest ? checkpoint_name(newest->step) : "", ", which is newer than ", from,
+    require(!newest || newest->step <= checkpoint->step, ErrorKind::cannot_create, "resume",
+            options_.output_dir, " holds ", newest ? checkpoint_name(newest->step) : "",
+            ", which is newer than ", from,
             ". Name another output_dir, or continue the newest with resume_from_checkpoint: auto.");
     own_metrics = run.directory && std::filesystem::canonical(from).parent_path() ==
                                        std::filesystem::canonical(run.directory->path());
   }
   if (!checkpoint) {
-    log_info("resume_from_checkpoint: auto found no checkpoint in ", options_.output_dir, "; starting fresh");
-    if (run.directory) run.directory->truncate_metrics(0);
+    log_info("resume_from_checkpoint: auto found no checkpoint in ", options_.output_dir,
+             "; starting fresh");
+    if (run.directory) run.directory->restart(0, 0);
     return;
   }
   run.state = load_training_state(*checkpoint, run.state.identity, model_->network(), optimizer_);
   step_ = run.state.step;
   run.last_saved = step_;
-  if (run.directory) run.directory->truncate_metrics(own_metrics ? run.state.metrics_bytes : 0);
+  if (run.directory) run.directory->restart(step_, own_metrics ? run.state.metrics_bytes : 0);
   log_info("resumed ", checkpoint->folder, " at update ", step_, " of ", run.total_steps);
 }
 
@@ -264,15 +314,18 @@ void PreferenceTrainer::train_one(Run& run) {
         for (size_t k = 0; k < reference.size(); ++k) {
           const double ratio = statistics.logp[plan.row_first_sequence[r] + k] - reference[k];
           require(std::abs(ratio) <= kStepZeroTolerance, ErrorKind::internal, "train", "row ",
-                  run.train.rows[plan.row_ids[r]].id, ", branch ", k, ": policy and reference are the same model before the first update, yet their log-probs differ by ",
+                  run.train.rows[plan.row_ids[r]].id, ", branch ", k,
+                  ": policy and reference are the same model before the first update, yet their "
+                  "log-probs differ by ",
                   number(ratio), " nats (", number(kStepZeroTolerance),
-                  " allowed). The reference log-probs are not this model's; delete their cache and start again.");
+                  " allowed). The reference log-probs are not this model's; delete their cache and "
+                  "start again.");
         }
       }
     };
   const auto indices = run.rows_of(step_, options_);
-  const double rate = options_.learning_rate *
-                      schedule_factor(options_.lr_scheduler_type, step_, run.warmup_steps, run.total_steps);
+  const double rate = options_.learning_rate * schedule_factor(options_.lr_scheduler_type, step_,
+                                                               run.warmup_steps, run.total_steps);
   const UpdateResult result = update(run.train.rows, indices, run.reference, rate, inspect);
   run.state.num_tokens += result.num_tokens;
   run.interval_tokens += result.num_tokens;
@@ -281,43 +334,52 @@ void PreferenceTrainer::train_one(Run& run) {
   log_training(run, result);
 }
 
-UpdateResult PreferenceTrainer::step(std::span<const TokenizedRow> rows, const ReferenceLogps& reference,
-                                     double learning_rate) {
+UpdateResult PreferenceTrainer::step(std::span<const TokenizedRow> rows,
+                                     const ReferenceLogps& reference, double learning_rate) {
   std::vector<int64_t> indices(rows.size());
   for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<int64_t>(i);
   return update(rows, indices, reference, learning_rate, {});
 }
 
-UpdateResult PreferenceTrainer::update(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+UpdateResult PreferenceTrainer::update(std::span<const TokenizedRow> rows,
+                                       std::span<const int64_t> indices,
                                        const ReferenceLogps& reference, double learning_rate,
                                        const PreferenceStep::Inspect& inspect) {
   network_.parameters().zero_gradients();
   // One normalizer for the global batch; each rank takes every size-th row.
   const Normalizers normalizers = normalizers_of(rows, indices);
   std::vector<int64_t> mine;
-  for (size_t i = static_cast<size_t>(group_->rank()); i < indices.size(); i += static_cast<size_t>(group_->size()))
+  for (size_t i = static_cast<size_t>(group_->rank()); i < indices.size();
+       i += static_cast<size_t>(group_->size()))
     mine.push_back(indices[i]);
   PreferenceStep::Result sums = engine_.accumulate(rows, mine, reference, normalizers, inspect);
   for (const auto& block : network_.parameters().blocks()) group_->all_reduce_sum(block.gradient);
   std::vector<double> totals = {sums.loss, sums.num_tokens};
-  for (const auto& entry : sums.metrics.entries()) totals.insert(totals.end(), {entry.sum, entry.count});
+  for (const auto& entry : sums.metrics.entries())
+    totals.insert(totals.end(), {entry.sum, entry.count});
   group_->all_reduce_sum(totals);
   for (size_t i = 0; i < sums.metrics.entries().size(); ++i) {
     sums.metrics.entries()[i].sum = totals[2 + 2 * i];
     sums.metrics.entries()[i].count = totals[3 + 2 * i];
   }
 
-  UpdateResult result{.loss = totals[0], .grad_norm = gradient_norm(network_.parameters()),
-                      .learning_rate = learning_rate, .metrics = std::move(sums.metrics), .num_tokens = totals[1]};
+  UpdateResult result{.loss = totals[0],
+                      .grad_norm = gradient_norm(network_.parameters()),
+                      .learning_rate = learning_rate,
+                      .metrics = std::move(sums.metrics),
+                      .num_tokens = totals[1]};
   if (!std::isfinite(result.grad_norm)) {
     std::string ids;
     for (const int64_t index : indices) ids += (ids.empty() ? "" : ", ") + rows[index].id;
-    fail(ErrorKind::non_finite, "train", "the gradient of update ", step_ + 1, " is not finite (norm ", result.grad_norm,
-         ", loss ", result.loss, "). Its rows: ", ids,
-         ". The weights were not updated. Lower learning_rate, or look at these rows with `pref logps`.");
+    fail(ErrorKind::non_finite, "train", "the gradient of update ", step_ + 1,
+         " is not finite (norm ", result.grad_norm, ", loss ", result.loss, "). Its rows: ", ids,
+         ". The weights were not updated. Lower learning_rate, or look at these rows with `pref "
+         "logps`.");
   }
   // As torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1.
-  const double clip = options_.max_grad_norm > 0 ? std::min(1.0, options_.max_grad_norm / (result.grad_norm + 1e-6)) : 1.0;
+  const double clip = options_.max_grad_norm > 0
+                          ? std::min(1.0, options_.max_grad_norm / (result.grad_norm + 1e-6))
+                          : 1.0;
   optimizer_.step(learning_rate, clip);
   ++step_;
   return result;
@@ -325,18 +387,22 @@ UpdateResult PreferenceTrainer::update(std::span<const TokenizedRow> rows, std::
 
 void PreferenceTrainer::log_training(Run& run, const UpdateResult& result) {
   std::string status = "loss " + number(result.loss);
-  if (const double a = result.metrics.mean("rewards/accuracies"); std::isfinite(a)) status += "  acc " + number(a);
-  if (const double m = result.metrics.mean("rewards/margins"); std::isfinite(m)) status += "  margin " + number(m);
-  const double seconds = seconds_since(run.interval_start), rate = run.interval_tokens / std::max(seconds, 1e-9);
+  if (const double a = result.metrics.mean("rewards/accuracies"); std::isfinite(a))
+    status += "  acc " + number(a);
+  if (const double m = result.metrics.mean("rewards/margins"); std::isfinite(m))
+    status += "  margin " + number(m);
+  const double seconds = seconds_since(run.interval_start),
+               rate = run.interval_tokens / std::max(seconds, 1e-9);
   status += "  " + format_count(rate) + " tok/s";
   run.progress->update(step_, status);
   if (step_ % options_.logging_steps != 0 && !(step_ == 1 && options_.logging_first_step)) return;
   if (run.directory) {
     const MetricSums& sums = run.state.interval;
-    JsonObject line;
-    line.add("kind", "train").add("step", step_);
+    MetricLine line{.kind = "train", .step = step_, .values = {}};
     line.add("epoch", static_cast<double>(step_) / static_cast<double>(run.steps_per_epoch));
-    line.add("loss", sums.mean("loss")).add("grad_norm", result.grad_norm).add("learning_rate", result.learning_rate);
+    line.add("loss", sums.mean("loss"))
+        .add("grad_norm", result.grad_norm)
+        .add("learning_rate", result.learning_rate);
     for (const auto& entry : sums.entries())
       if (entry.name != "loss") line.add(entry.name, sums.mean(entry.name));
     line.add("num_tokens", run.state.num_tokens).add("perf/tokens_per_second", rate);
@@ -364,10 +430,10 @@ void PreferenceTrainer::evaluate_all(Run& run) {
     const auto start = std::chrono::steady_clock::now();
     const PreferenceStep::Result result = evaluate(set.data->rows, set.reference);
     log_info(set.name, " at update ", step_, ": loss ", number(result.loss), ", accuracy ",
-             number(result.metrics.mean("rewards/accuracies")), ", margin ", number(result.metrics.mean("rewards/margins")));
+             number(result.metrics.mean("rewards/accuracies")), ", margin ",
+             number(result.metrics.mean("rewards/margins")));
     if (!run.directory) continue;
-    JsonObject line;
-    line.add("kind", "eval").add("step", step_);
+    MetricLine line{.kind = "eval", .step = step_, .values = {}};
     line.add("epoch", static_cast<double>(step_) / static_cast<double>(run.steps_per_epoch));
     line.add(set.name + "_loss", result.loss);
     for (const auto& entry : result.metrics.entries())
@@ -383,7 +449,8 @@ void PreferenceTrainer::save_checkpoint(Run& run) {
   if (!run.directory || !model_ || run.last_saved == step_) return;
   run.state.step = step_;
   run.state.metrics_bytes = run.directory->metrics_bytes();
-  save_training_state(posix_file_system(), run.directory->path(), run.state, model_->network(), optimizer_);
+  save_training_state(posix_file_system(), run.directory->path(), run.state, model_->network(),
+                      optimizer_);
   run.last_saved = step_;
   if (options_.save_total_limit > 0)
     prune_checkpoints(posix_file_system(), run.directory->path(), options_.save_total_limit);
@@ -397,8 +464,11 @@ std::string PreferenceTrainer::run_json(const Run& run) const {
     for (const auto& option : describe_options(reference_)) options.add(option.name, option.value);
   versions.add("torch", TORCH_VERSION).add("threads", static_cast<int64_t>(at::get_num_threads()));
   JsonObject out;
-  out.add("objective", objective_.name()).add_raw("options", options.str()).add_raw("versions", versions.str());
-  out.add("model", model_ ? model_->folder() : std::string()).add("rows", static_cast<int64_t>(run.train.rows.size()));
+  out.add("objective", objective_.name())
+      .add_raw("options", options.str())
+      .add_raw("versions", versions.str());
+  out.add("model", model_ ? model_->folder() : std::string())
+      .add("rows", static_cast<int64_t>(run.train.rows.size()));
   out.add("rows_digest", run.train.digest).add("updates", run.total_steps);
   return out.str() + "\n";
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one trainer: an objective, a network, an optimizer and a process group. DPOTrainer and its siblings are thin names.
-// fit() reads in the order things happen: reference log-probs, resume, then per update: rows, gradients, norm, finite
-// check, clip, AdamW, log, evaluate, save.
+// The one trainer: an objective, a network, an optimizer and a process group. DPOTrainer and its
+// siblings are thin names. fit() reads in the order things happen: reference log-probs, resume,
+// then per update: rows, gradients, norm, finite check, clip, AdamW, log, evaluate, save.
 #pragma once
 #include <atomic>
 #include <map>
@@ -29,26 +29,33 @@ struct UpdateResult {
 class PreferenceTrainer {
  public:
   /// The model is trained in place and must outlive the trainer. Options are checked here.
-  PreferenceTrainer(Model& model, Objective objective, TrainerOptions options, ReferenceOptions reference = {});
-  /// Any network. fit() then writes metrics but neither checkpoints nor a model folder: save_strategy must be "no".
+  PreferenceTrainer(Model& model, Objective objective, TrainerOptions options,
+                    ReferenceOptions reference = {});
+  /// Any network. fit() then writes metrics but neither checkpoints nor a model folder:
+  /// save_strategy must be "no".
   PreferenceTrainer(Network& network, Objective objective, TrainerOptions options);
   PreferenceTrainer(const PreferenceTrainer&) = delete;
 
-  /// The whole run. Evaluation sets are scored by name: "" gives eval_loss, "test" gives eval_test_loss.
-  /// Throws Error: option, data, non_finite (before the update, naming rows), digest, io; requeue after request_stop().
+  /// The whole run. Evaluation sets are scored by name: "" gives eval_loss, "test" gives
+  /// eval_test_loss. Throws Error: option, data, non_finite (before the update, naming rows),
+  /// digest, io; requeue after request_stop().
   void fit(const PreferenceData& train, const std::map<std::string, PreferenceData>& eval = {});
 
-  /// One update on all of `rows`, for loops of your own, at `learning_rate`. Objectives that need a reference take its
-  /// log-probs of these rows (see reference_logps).
-  UpdateResult step(std::span<const TokenizedRow> rows, const ReferenceLogps& reference, double learning_rate);
+  /// One update on all of `rows`, for loops of your own, at `learning_rate`. Objectives that need a
+  /// reference take its log-probs of these rows (see reference_logps).
+  UpdateResult step(std::span<const TokenizedRow> rows, const ReferenceLogps& reference,
+                    double learning_rate);
 
-  /// Log-probs of the rows under the network as it stands now; before the first step these are the reference's.
+  /// Log-probs of the rows under the network as it stands now; before the first step these are the
+  /// reference's.
   ReferenceLogps reference_logps(std::span<const TokenizedRow> rows);
 
   /// Scores rows without changing anything; the loss is divided by the rows given.
-  PreferenceStep::Result evaluate(std::span<const TokenizedRow> rows, const ReferenceLogps& reference);
+  PreferenceStep::Result evaluate(std::span<const TokenizedRow> rows,
+                                  const ReferenceLogps& reference);
 
-  /// Asks fit() to save a checkpoint after the present update and to leave with ErrorKind::requeue. Async-signal-safe.
+  /// Asks fit() to save a checkpoint after the present update and to leave with ErrorKind::requeue.
+  /// Async-signal-safe.
   void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
 
   int64_t steps_done() const { return step_; }
@@ -60,9 +67,10 @@ class PreferenceTrainer {
   PreferenceTrainer(Model* model, Network& network, Objective objective, TrainerOptions options,
                     ReferenceOptions reference);
   UpdateResult update(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-                      const ReferenceLogps& reference, double learning_rate, const PreferenceStep::Inspect& inspect);
-  ReferenceLogps prepare_reference(const PreferenceData& data, const std::string& name, Model* reference_model,
-                                   const std::string& model_digest);
+                      const ReferenceLogps& reference, double learning_rate,
+                      const PreferenceStep::Inspect& inspect);
+  ReferenceLogps prepare_reference(const PreferenceData& data, const std::string& name,
+                                   Model* reference_model, const std::string& model_digest);
   void prepare_references(Run& run);
   void resume(Run& run);
   void train_one(Run& run);
@@ -94,7 +102,8 @@ class DPOTrainer : public PreferenceTrainer {
 /// Supervised fine-tuning on branch 0 of every row.
 class SFTTrainer : public PreferenceTrainer {
  public:
-  SFTTrainer(Model& model, TrainerOptions options) : PreferenceTrainer(model, Objective(SFT{}), std::move(options)) {}
+  SFTTrainer(Model& model, TrainerOptions options)
+      : PreferenceTrainer(model, Objective(SFT{}), std::move(options)) {}
 };
 
 }  // namespace pref

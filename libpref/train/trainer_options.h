@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options of a training run, under the names that users of TRL and transformers have in their files.
+// Options of a training run, under the names that users of TRL and transformers have in their
+// files.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -66,9 +67,12 @@ struct TrainerOptions {
     visit("learning_rate", self.learning_rate, at_least(0), "peak learning rate");
     visit("lr_scheduler_type", self.lr_scheduler_type, any(), "schedule after warm-up");
     visit("warmup_ratio", self.warmup_ratio, between(0, 1), "share of all updates that warm up");
-    visit("warmup_steps", self.warmup_steps, at_least(0), "updates that warm up; above 0 overrides warmup_ratio");
-    visit("num_train_epochs", self.num_train_epochs, above(0), "passes over the data, may be fractional");
-    visit("max_steps", self.max_steps, at_least(-1), "updates in all; above 0 overrides num_train_epochs");
+    visit("warmup_steps", self.warmup_steps, at_least(0),
+          "updates that warm up; above 0 overrides warmup_ratio");
+    visit("num_train_epochs", self.num_train_epochs, above(0),
+          "passes over the data, may be fractional");
+    visit("max_steps", self.max_steps, at_least(-1),
+          "updates in all; above 0 overrides num_train_epochs");
     visit("per_device_train_batch_size", self.per_device_train_batch_size, at_least(1),
           "rows per rank and accumulation step");
     visit("gradient_accumulation_steps", self.gradient_accumulation_steps, at_least(1),
@@ -82,15 +86,21 @@ struct TrainerOptions {
           "packed tokens computed at once; changes memory, not the result");
     visit("logits_budget_mb", self.logits_budget_mb, at_least(1),
           "memory for logits, MiB; changes memory, not the result");
-    visit("logging_steps", self.logging_steps, at_least(1), "updates between two lines of metrics.jsonl");
+    visit("logging_steps", self.logging_steps, at_least(1),
+          "updates between two lines of metrics.jsonl");
     visit("logging_first_step", self.logging_first_step, any(), "log the first update as well");
     visit("eval_strategy", self.eval_strategy, any(), "when the evaluation sets are scored");
-    visit("eval_steps", self.eval_steps, at_least(1), "updates between two evaluations (eval_strategy: steps)");
-    visit("save_strategy", self.save_strategy, any(), "when a checkpoint is written; one is written at the end unless no");
-    visit("save_steps", self.save_steps, at_least(1), "updates between two checkpoints (save_strategy: steps)");
-    visit("save_total_limit", self.save_total_limit, at_least(0), "checkpoints kept, newest first; 0 = all");
+    visit("eval_steps", self.eval_steps, at_least(1),
+          "updates between two evaluations (eval_strategy: steps)");
+    visit("save_strategy", self.save_strategy, any(),
+          "when a checkpoint is written; one is written at the end unless no");
+    visit("save_steps", self.save_steps, at_least(1),
+          "updates between two checkpoints (save_strategy: steps)");
+    visit("save_total_limit", self.save_total_limit, at_least(0),
+          "checkpoints kept, newest first; 0 = all");
     visit("resume_from_checkpoint", self.resume_from_checkpoint, any(),
-          "never, auto (the newest valid checkpoint of output_dir, else a fresh start), or a checkpoint folder");
+          "never, auto (the newest valid checkpoint of output_dir, else a fresh start), or a "
+          "checkpoint folder");
     visit("save_dtype", self.save_dtype, any(), "element type of the final model folder");
   }
 };

@@ -36,7 +36,8 @@ TEST(Sha256, RejectsUseAfterHex) {
 }
 
 TEST(FastDigest, MatchesReference) {
-  // xxHash's sanity value for XXH3 128 of no bytes, seed 0: high 99aa06d3014798d8, low 6001c324468d497f.
+  // xxHash's sanity value for XXH3 128 of no bytes, seed 0: high 99aa06d3014798d8, low
+  // 6001c324468d497f.
   EXPECT_EQ(fast_digest("", 0), "99aa06d3014798d86001c324468d497f");
   EXPECT_EQ(fast_digest("abc", 3).size(), 32u);
   EXPECT_NE(fast_digest("abc", 3), fast_digest("abd", 3));

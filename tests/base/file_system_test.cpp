@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The POSIX file system in a fresh folder per test; each failure by its kind and text.
-// No test hands remove_all a path outside its own folder, not even to see it refused: were the guard broken, the test
-// would delete it. The guard is the pure function removable_path, tested by its answers.
+// No test hands remove_all a path outside its own folder, not even to see it refused: were the
+// guard broken, the test would delete it. The guard is the pure function removable_path, tested by
+// its answers.
 #include "libpref/base/file_system.h"
 
 #include <fcntl.h>
@@ -104,38 +105,48 @@ TEST_F(FileSystemTest, ValueListIsSorted) {
 TEST_F(FileSystemTest, RejectsExistingOutputs) {
   put("a", "old");
   EXPECT_EQ(error_of(ErrorKind::cannot_create, [&] { files_.create(path("a")); }),
-            "[file] " + path("a") + ": cannot be created: File exists. Remove it or choose another name.");
+            "[file] " + path("a") +
+                ": cannot be created: File exists. Remove it or choose another name.");
   EXPECT_EQ(get("a"), "old");
-  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.create(path("no/such/a")); }), HasSubstr("No such file"));
-  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.append(folder_); }), HasSubstr("Is a directory"));
-  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.make_directories(path("a/b")); }), HasSubstr("Not a directory"));
+  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.create(path("no/such/a")); }),
+              HasSubstr("No such file"));
+  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.append(folder_); }),
+              HasSubstr("Is a directory"));
+  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.make_directories(path("a/b")); }),
+              HasSubstr("Not a directory"));
 }
 
 TEST_F(FileSystemTest, RejectsMissingInputs) {
   const std::string none = path("none");
-  for (const std::string& text : {error_of(ErrorKind::missing_input, [&] { files_.read(none, 10); }),
-                                  error_of(ErrorKind::missing_input, [&] { files_.map(none); }),
-                                  error_of(ErrorKind::missing_input, [&] { files_.list(none); }),
-                                  error_of(ErrorKind::missing_input, [&] { files_.truncate(none, 0); }),
-                                  error_of(ErrorKind::missing_input, [&] { files_.sync_directory(none); }),
-                                  error_of(ErrorKind::missing_input, [&] { files_.free_bytes(none); })}) {
+  for (const std::string& text :
+       {error_of(ErrorKind::missing_input, [&] { files_.read(none, 10); }),
+        error_of(ErrorKind::missing_input, [&] { files_.map(none); }),
+        error_of(ErrorKind::missing_input, [&] { files_.list(none); }),
+        error_of(ErrorKind::missing_input, [&] { files_.truncate(none, 0); }),
+        error_of(ErrorKind::missing_input, [&] { files_.sync_directory(none); }),
+        error_of(ErrorKind::missing_input, [&] { files_.free_bytes(none); })}) {
     EXPECT_THAT(text, HasSubstr(none + ": "));
     EXPECT_THAT(text, HasSubstr("No such file or directory"));
   }
-  EXPECT_THAT(error_of(ErrorKind::missing_input, [&] { files_.read(folder_, 10); }), HasSubstr("Is a directory"));
-  EXPECT_THAT(error_of(ErrorKind::missing_input, [&] { files_.map(folder_); }), HasSubstr("regular file"));
+  EXPECT_THAT(error_of(ErrorKind::missing_input, [&] { files_.read(folder_, 10); }),
+              HasSubstr("Is a directory"));
+  EXPECT_THAT(error_of(ErrorKind::missing_input, [&] { files_.map(folder_); }),
+              HasSubstr("regular file"));
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
-  EXPECT_THAT(error_of(ErrorKind::missing_input, [&] { files_.map(path("pipe")); }), HasSubstr("regular file"));
+  EXPECT_THAT(error_of(ErrorKind::missing_input, [&] { files_.map(path("pipe")); }),
+              HasSubstr("regular file"));
 }
 
 TEST_F(FileSystemTest, RejectsLargerThanAllowed) {
   put("a", "12345");
   EXPECT_EQ(files_.read(path("a"), 5), "12345");
   EXPECT_EQ(files_.read(path("a"), UINT64_MAX), "12345");
-  EXPECT_THAT(error_of(ErrorKind::data, [&] { files_.read(path("a"), 4); }), HasSubstr("at most 4 bytes"));
+  EXPECT_THAT(error_of(ErrorKind::data, [&] { files_.read(path("a"), 4); }),
+              HasSubstr("at most 4 bytes"));
   // No size is known beforehand here.
   EXPECT_FALSE(files_.read("/proc/self/status", 1 << 20).empty());
-  EXPECT_THAT(error_of(ErrorKind::data, [&] { files_.read("/dev/zero", 100000); }), HasSubstr("at most 100000 bytes"));
+  EXPECT_THAT(error_of(ErrorKind::data, [&] { files_.read("/dev/zero", 100000); }),
+              HasSubstr("at most 100000 bytes"));
 }
 
 TEST_F(FileSystemTest, RenameMovesFilesAndFolders) {
@@ -151,12 +162,16 @@ TEST_F(FileSystemTest, RenameMovesFilesAndFolders) {
 TEST_F(FileSystemTest, RejectsRenamingOntoSomething) {
   put("a", "a");
   put("b", "b");
-  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.rename_new(path("a"), path("b")); }), HasSubstr("File exists"));
+  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.rename_new(path("a"), path("b")); }),
+              HasSubstr("File exists"));
   EXPECT_EQ(get("a") + get("b"), "ab");
   files_.make_directories(path("c"));
   files_.make_directories(path("d"));  // rename(2) would replace an empty folder
-  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.rename_new(path("c"), path("d")); }), HasSubstr("File exists"));
-  EXPECT_THAT(error_of(ErrorKind::missing_input, [&] { files_.rename_new(path("none"), path("e")); }), HasSubstr("none"));
+  EXPECT_THAT(error_of(ErrorKind::cannot_create, [&] { files_.rename_new(path("c"), path("d")); }),
+              HasSubstr("File exists"));
+  EXPECT_THAT(
+      error_of(ErrorKind::missing_input, [&] { files_.rename_new(path("none"), path("e")); }),
+      HasSubstr("none"));
 }
 
 TEST_F(FileSystemTest, ValueRemoveAll) {
@@ -167,12 +182,15 @@ TEST_F(FileSystemTest, ValueRemoveAll) {
   EXPECT_THAT(files_.list(folder_), ElementsAre("kept"));
   files_.remove_all(path("d"));  // nothing there: nothing to do
   // The refusal itself, with the one path that names nothing even if it were tried.
-  EXPECT_THAT(error_of(ErrorKind::internal, [&] { files_.remove_all(""); }), HasSubstr("is refused"));
+  EXPECT_THAT(error_of(ErrorKind::internal, [&] { files_.remove_all(""); }),
+              HasSubstr("is refused"));
 }
 
 TEST(RemovablePath, Value) {
-  for (const char* path : {"a", "a/", "/a", "../a", "../../a/b/", "a/../b", "..a", "/a/b/..c"}) EXPECT_TRUE(removable_path(path)) << path;
-  for (const char* path : {"", "/", "//", ".", "./", "..", "../", "../..", "a/..", "a/../", "/.", "/..", "/a/..", "/a/../"})
+  for (const char* path : {"a", "a/", "/a", "../a", "../../a/b/", "a/../b", "..a", "/a/b/..c"})
+    EXPECT_TRUE(removable_path(path)) << path;
+  for (const char* path : {"", "/", "//", ".", "./", "..", "../", "../..", "a/..", "a/../", "/.",
+                           "/..", "/a/..", "/a/../"})
     EXPECT_FALSE(removable_path(path)) << path;
 }
 
@@ -181,9 +199,12 @@ TEST_F(FileSystemTest, RejectsWritesAfterAFailure) {
   if (fd < 0) GTEST_SKIP() << "no /dev/full";
   ::close(fd);
   auto file = files_.append("/dev/full");
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { file->write("x"); }), HasSubstr("/dev/full: writing failed: No space left"));
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { file->write("x"); }), HasSubstr("earlier write or sync failed"));
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { file->sync(); }), HasSubstr("earlier write or sync failed"));
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { file->write("x"); }),
+              HasSubstr("/dev/full: writing failed: No space left"));
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { file->write("x"); }),
+              HasSubstr("earlier write or sync failed"));
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { file->sync(); }),
+              HasSubstr("earlier write or sync failed"));
   auto closed = files_.create(path("a"));
   closed->close();
   EXPECT_THAT(error_of(ErrorKind::internal, [&] { closed->write("x"); }), HasSubstr("after close"));

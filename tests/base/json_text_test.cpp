@@ -17,16 +17,17 @@ namespace {
 
 TEST(JsonText, ValueObjectsKeepTheirOrder) {
   EXPECT_EQ(JsonObject().str(), "{}");
-  EXPECT_EQ(JsonObject()
-                .add("step", 3)
-                .add("loss", 0.5)
-                .add("name", "x")
-                .add("a", std::string("y"))
-                .add("done", true)
-                .add_null("none")
-                .add_raw("tags", JsonArray().add("a").add(2).add(-1.5).str())
-                .str(),
-            R"({"step":3,"loss":0.5,"name":"x","a":"y","done":true,"none":null,"tags":["a",2,-1.5]})");
+  EXPECT_EQ(
+      JsonObject()
+          .add("step", 3)
+          .add("loss", 0.5)
+          .add("name", "x")
+          .add("a", std::string("y"))
+          .add("done", true)
+          .add_null("none")
+          .add_raw("tags", JsonArray().add("a").add(2).add(-1.5).str())
+          .str(),
+      R"({"step":3,"loss":0.5,"name":"x","a":"y","done":true,"none":null,"tags":["a",2,-1.5]})");
   EXPECT_EQ(JsonArray().str(), "[]");
   EXPECT_EQ(json_value(std::numeric_limits<uint64_t>::max()), "18446744073709551615");
   EXPECT_EQ(json_value(std::numeric_limits<int64_t>::min()), "-9223372036854775808");
@@ -43,7 +44,8 @@ TEST(JsonText, ValueReplacesWhatIsNotUtf8) {
   const std::string replaced = "\xef\xbf\xbd";
   EXPECT_EQ(json_value("a\xff z"), "\"a" + replaced + " z\"");
   EXPECT_EQ(json_value("\xc3"), "\"" + replaced + "\"");
-  EXPECT_EQ(json_value("\xed\xa0\x80"), "\"" + replaced + replaced + replaced + "\"");  // a surrogate
+  EXPECT_EQ(json_value("\xed\xa0\x80"),
+            "\"" + replaced + replaced + replaced + "\"");  // a surrogate
 }
 
 TEST(JsonText, ValueNonFiniteIsNull) {
@@ -71,11 +73,12 @@ TEST(JsonText, RoundTripOfDoubles) {
 }
 
 TEST(Utf8, RejectsMalformedSequences) {
-  for (const char* good : {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80",
-                           "\xf4\x8f\xbf\xbf"})
+  for (const char* good : {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+                           "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
     EXPECT_EQ(find_invalid_utf8(good), std::string_view::npos) << good;
-  for (const char* bad : {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe2\x82",
-                          "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82\x41"}) {
+  for (const char* bad :
+       {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xed\xa0\x80",
+        "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82\x41"}) {
     EXPECT_EQ(find_invalid_utf8(bad), 0u) << json_value(bad);
     EXPECT_EQ(find_invalid_utf8(std::string("ab") + bad), 2u);
   }

@@ -102,12 +102,14 @@ TEST(Options, ValueSetsEachType) {
   EXPECT_EQ(with("folder", "\"null\"").folder, "null");
   EXPECT_EQ(with("folder", "'it''s'").folder, "it's");
   EXPECT_EQ(with("link", "hinge").inner.link, Link::hinge);
-  EXPECT_THAT(with("files", "[a.jsonl, \"b, c.jsonl\", 'd']").files, ElementsAre("a.jsonl", "b, c.jsonl", "d"));
+  EXPECT_THAT(with("files", "[a.jsonl, \"b, c.jsonl\", 'd']").files,
+              ElementsAre("a.jsonl", "b, c.jsonl", "d"));
   EXPECT_THAT(with("files", "a.jsonl,b.jsonl").files, ElementsAre("a.jsonl", "b.jsonl"));
   EXPECT_THAT(with("files", "one").files, ElementsAre("one"));
   EXPECT_THAT(with("betas", "[]").betas, IsEmpty());
   EXPECT_THAT(with("betas", "0.8, 0.99").betas, ElementsAre(0.8, 0.99));
-  for (const char* word : {"false", "False", "FALSE", "no", "No", "0"}) EXPECT_FALSE(with("shuffle", word).shuffle) << word;
+  for (const char* word : {"false", "False", "FALSE", "no", "No", "0"})
+    EXPECT_FALSE(with("shuffle", word).shuffle) << word;
   for (const char* word : {"true", "True", "yes", "YES", "1"}) {
     Outer options;
     options.shuffle = false;
@@ -117,7 +119,8 @@ TEST(Options, ValueSetsEachType) {
 }
 
 TEST(Options, ValueOptionalsAreEmptyOrSet) {
-  for (const char* word : {"null", "None", "~", "NULL"}) EXPECT_FALSE(with("clip", word).clip.has_value()) << word;
+  for (const char* word : {"null", "None", "~", "NULL"})
+    EXPECT_FALSE(with("clip", word).clip.has_value()) << word;
   EXPECT_EQ(with("clip", "0.5").clip, 0.5);
   EXPECT_EQ(with("max_rows", "3").max_rows, 3);
   EXPECT_EQ(with("compile", "no").compile, false);
@@ -133,19 +136,25 @@ TEST(Options, ValueOptionalsAreEmptyOrSet) {
 }
 
 TEST(Options, RejectsTextsOfAnotherType) {
-  EXPECT_EQ(set_error("steps", "1e3"), "[config] train.yaml:12:1: option \"steps\" must be an integer, got \"1e3\"");
-  EXPECT_EQ(set_error("beta", "abc"), "[config] train.yaml:12:1: option \"beta\" must be a finite number, got \"abc\"");
-  EXPECT_EQ(set_error("shuffle", "on"), "[config] train.yaml:12:1: option \"shuffle\" must be true or false, got \"on\"");
+  EXPECT_EQ(set_error("steps", "1e3"),
+            "[config] train.yaml:12:1: option \"steps\" must be an integer, got \"1e3\"");
+  EXPECT_EQ(set_error("beta", "abc"),
+            "[config] train.yaml:12:1: option \"beta\" must be a finite number, got \"abc\"");
+  EXPECT_EQ(set_error("shuffle", "on"),
+            "[config] train.yaml:12:1: option \"shuffle\" must be true or false, got \"on\"");
   EXPECT_EQ(set_error("link", "hing"),
-            "[config] train.yaml:12:1: option \"link\" must be one of sigmoid, hinge, none, got \"hing\"");
+            "[config] train.yaml:12:1: option \"link\" must be one of sigmoid, hinge, none, got "
+            "\"hing\"");
   EXPECT_THAT(set_error("other_link", "x"), HasSubstr("one of sigmoid, hinge, none, or null"));
-  for (const char* text : {"", "1 2", "0x10", "1.0.0", "nan", "inf", ".inf", "-inf", "1e999", "+-1", "--1", "1,5"})
+  for (const char* text :
+       {"", "1 2", "0x10", "1.0.0", "nan", "inf", ".inf", "-inf", "1e999", "+-1", "--1", "1,5"})
     EXPECT_THAT(set_error("beta", text), HasSubstr("must be a finite number")) << text;
   for (const char* text : {"", "1.0", "9223372036854775808", "0x10", "1_000", "true", "null"})
     EXPECT_THAT(set_error("steps", text), HasSubstr("must be an integer")) << text;
   for (const char* text : {"[a", "[a, [b]]", "[a, , b]", "a,", "[\"a]", "[\"a\"b]", "[a, null]"})
     EXPECT_THAT(set_error("files", text), HasSubstr("must be a list of texts")) << text;
-  for (const char* text : {"null", "~", "Null"}) EXPECT_THAT(set_error("folder", text), HasSubstr("must be a text")) << text;
+  for (const char* text : {"null", "~", "Null"})
+    EXPECT_THAT(set_error("folder", text), HasSubstr("must be a text")) << text;
 }
 
 TEST(Options, RejectsValuesOutOfRange) {
@@ -163,8 +172,10 @@ TEST(Options, RejectsValuesOutOfRange) {
 }
 
 TEST(Options, RejectsUnknownNames) {
-  EXPECT_EQ(set_error("betta", "1"), "[config] train.yaml:12:1: unknown option \"betta\"; did you mean \"beta\"?");
-  EXPECT_THAT(set_error("optimizer", "1"), HasSubstr("unknown option \"optimizer\"; the options are shuffle, beta, link"));
+  EXPECT_EQ(set_error("betta", "1"),
+            "[config] train.yaml:12:1: unknown option \"betta\"; did you mean \"beta\"?");
+  EXPECT_THAT(set_error("optimizer", "1"),
+              HasSubstr("unknown option \"optimizer\"; the options are shuffle, beta, link"));
   Outer options;
   EXPECT_FALSE(set_option(options, "betta", "1", {"command line"}, false));
   EXPECT_TRUE(set_option(options, "beta", "1", {"command line"}, false));
@@ -174,15 +185,19 @@ TEST(Options, RejectsValuesSetInCode) {
   Outer options;
   EXPECT_NO_THROW(check_options(options, "dpo"));
   options.inner.beta = -1;
-  EXPECT_EQ(error_of([&] { check_options(options, "dpo"); }), "[dpo] option \"beta\" must be above 0, got -1");
+  EXPECT_EQ(error_of([&] { check_options(options, "dpo"); }),
+            "[dpo] option \"beta\" must be above 0, got -1");
   options.inner.beta = std::nan("");
-  EXPECT_THAT(error_of([&] { check_options(options, "dpo"); }), HasSubstr("\"beta\" must be a finite number, got nan"));
+  EXPECT_THAT(error_of([&] { check_options(options, "dpo"); }),
+              HasSubstr("\"beta\" must be a finite number, got nan"));
   options = {};
   options.clip = INFINITY;
-  EXPECT_THAT(error_of([&] { check_options(options, "dpo"); }), HasSubstr("\"clip\" must be a finite number"));
+  EXPECT_THAT(error_of([&] { check_options(options, "dpo"); }),
+              HasSubstr("\"clip\" must be a finite number"));
   options = {};
   options.inner.link = static_cast<Link>(9);
-  EXPECT_THAT(error_of([&] { check_options(options, "dpo"); }), HasSubstr("\"link\" must be one of sigmoid"));
+  EXPECT_THAT(error_of([&] { check_options(options, "dpo"); }),
+              HasSubstr("\"link\" must be one of sigmoid"));
   options = {};
   options.betas = {0.5, -1};
   EXPECT_THAT(error_of([&] { check_options(options, "dpo"); }), HasSubstr("\"betas\""));
@@ -198,14 +213,16 @@ TEST(Options, RejectsTwoDeclarationsOfOneName) {
     }
   };
   Twice options;
-  EXPECT_THAT(error_of([&] { set_option(options, "beta", "1", {"x"}); }, ErrorKind::internal), HasSubstr("\"beta\" twice"));
+  EXPECT_THAT(error_of([&] { set_option(options, "beta", "1", {"x"}); }, ErrorKind::internal),
+              HasSubstr("\"beta\" twice"));
 }
 
 TEST(Options, ValueDescribesInOrderOfDeclaration) {
   const Outer options;
   const auto texts = describe_options(options);
-  EXPECT_THAT(option_names<Outer>(), ElementsAre("shuffle", "beta", "link", "steps", "warmup", "folder", "files", "betas",
-                                                 "max_rows", "clip", "compile", "template", "other_link"));
+  EXPECT_THAT(option_names<Outer>(),
+              ElementsAre("shuffle", "beta", "link", "steps", "warmup", "folder", "files", "betas",
+                          "max_rows", "clip", "compile", "template", "other_link"));
   ASSERT_EQ(texts.size(), 13u);
   EXPECT_EQ(texts[1].name, "beta");
   EXPECT_EQ(texts[1].value, "0.1");
@@ -224,10 +241,12 @@ TEST(Options, ValueDescribesInOrderOfDeclaration) {
 TEST(Options, RoundTripThroughDescribedTexts) {
   constexpr uint64_t kSeed = 20240601;
   RandomStream random(kSeed, "options round trip");
-  const std::string alphabet[] = {"a", " ", ",", "[", "]", "\"", "'", "\\", "\n", "\x01", "null", "~", "é", ":", "none", "{", "\t"};
+  const std::string alphabet[] = {"a",    " ",    ",", "[", "]", "\"",   "'", "\\", "\n",
+                                  "\x01", "null", "~", "é", ":", "none", "{", "\t"};
   const auto word = [&] {
     std::string out;
-    for (uint64_t n = random.below(5); n > 0; --n) out += alphabet[random.below(std::size(alphabet))];
+    for (uint64_t n = random.below(5); n > 0; --n)
+      out += alphabet[random.below(std::size(alphabet))];
     return out;
   };
   for (int round = 0; round < 2000; ++round) {
@@ -245,7 +264,8 @@ TEST(Options, RoundTripThroughDescribedTexts) {
     if (random.bernoulli(0.5)) options.template_text = word();
     if (random.bernoulli(0.5)) options.other_link = static_cast<Link>(random.below(3));
     Outer back;
-    for (const OptionText& text : describe_options(options)) set_option(back, text.name, text.value, {"seed 20240601"});
+    for (const OptionText& text : describe_options(options))
+      set_option(back, text.name, text.value, {"seed 20240601"});
     EXPECT_EQ(back.shuffle, options.shuffle);
     EXPECT_EQ(back.inner.beta, options.inner.beta);
     EXPECT_EQ(back.inner.link, options.inner.link);
@@ -264,7 +284,9 @@ TEST(Options, RoundTripThroughDescribedTexts) {
 
 TEST(Settings, ValueLaterSourcesOverride) {
   Outer options;
-  apply_settings(options, {{"beta", "0.5", {"train.yaml:1:1"}}, {"steps", "5", {"train.yaml:2:1"}}, {"beta", "0.7", {"command line"}}});
+  apply_settings(options, {{"beta", "0.5", {"train.yaml:1:1"}},
+                           {"steps", "5", {"train.yaml:2:1"}},
+                           {"beta", "0.7", {"command line"}}});
   EXPECT_EQ(options.inner.beta, 0.7);
   EXPECT_EQ(options.steps, 5);
   apply_settings(options, {{"beta", "0.5", {"a.yaml:1:1"}}, {"beta", "0.6", {"b.yaml:1:1"}}});
@@ -274,26 +296,33 @@ TEST(Settings, ValueLaterSourcesOverride) {
 TEST(Settings, RejectsANameGivenTwiceInOneSource) {
   Outer options;
   EXPECT_EQ(error_of([&] {
-              apply_settings(options, {{"beta", "0.5", {"train.yaml:1:1"}}, {"beta", "0.6", {"train.yaml:30:2"}}});
+              apply_settings(options, {{"beta", "0.5", {"train.yaml:1:1"}},
+                                       {"beta", "0.6", {"train.yaml:30:2"}}});
             }),
-            "[config] train.yaml:30:2: option \"beta\" is given twice; the first is at train.yaml:1:1. Keep one of them.");
+            "[config] train.yaml:30:2: option \"beta\" is given twice; the first is at "
+            "train.yaml:1:1. Keep one of them.");
   EXPECT_THAT(error_of([&] {
-                apply_settings(options, {{"beta", "0.5", {"command line"}}, {"beta", "0.6", {"command line"}}});
+                apply_settings(options, {{"beta", "0.5", {"command line"}},
+                                         {"beta", "0.6", {"command line"}}});
               }),
               HasSubstr("given twice"));
 }
 
 TEST(Settings, RejectsAsAWhole) {
   Outer options;
-  EXPECT_THAT(error_of([&] { apply_settings(options, {{"beta", "0.5", {"t.yaml:1:1"}}, {"steps", "x", {"t.yaml:2:1"}}}); }),
-              HasSubstr("t.yaml:2:1: option \"steps\""));
+  EXPECT_THAT(
+      error_of([&] {
+        apply_settings(options, {{"beta", "0.5", {"t.yaml:1:1"}}, {"steps", "x", {"t.yaml:2:1"}}});
+      }),
+      HasSubstr("t.yaml:2:1: option \"steps\""));
   EXPECT_EQ(options.inner.beta, 0.1);
 }
 
 TEST(NearestName, Value) {
   const std::vector<std::string> names = {"beta", "label_smoothing", "learning_rate", "steps"};
   EXPECT_EQ(nearest_name("betta", names), "beta");
-  EXPECT_EQ(nearest_name("beat", names), "beta");  // one transposition; two substitutions would be too far
+  EXPECT_EQ(nearest_name("beat", names),
+            "beta");  // one transposition; two substitutions would be too far
   EXPECT_EQ(nearest_name("label_smothing", names), "label_smoothing");
   EXPECT_EQ(nearest_name("Learning-Rate", names), "learning_rate");
   EXPECT_EQ(nearest_name("dataset", names), "");

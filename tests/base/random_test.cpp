@@ -17,9 +17,11 @@ using Words4 = std::array<uint32_t, 4>;
 
 TEST(Philox, MatchesReference) {
   // Random123's kat_vectors, philox 4x32 with 10 rounds.
-  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (Words4{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
+            (Words4{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   constexpr uint32_t k = 0xffffffff;
-  EXPECT_EQ(philox4x32({k, k, k, k}, {k, k}), (Words4{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox4x32({k, k, k, k}, {k, k}),
+            (Words4{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
             (Words4{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
@@ -41,7 +43,8 @@ TEST(RandomStream, InvariantSeekGivesTheSameNumbers) {
     RandomStream stream(7, "x", 1);
     stream.seek(at);
     EXPECT_EQ(stream.position(), at);
-    for (uint64_t i = at; i < std::min<uint64_t>(at + 9, 1000); ++i) EXPECT_EQ(stream.next_u32(), words[i]) << at << " " << i;
+    for (uint64_t i = at; i < std::min<uint64_t>(at + 9, 1000); ++i)
+      EXPECT_EQ(stream.next_u32(), words[i]) << at << " " << i;
   }
   RandomStream far(7, "x", 1), next(7, "x", 1);
   far.seek((uint64_t{1} << 34) + 4);  // block 2^32 + 1: the high counter word is used
@@ -53,7 +56,8 @@ TEST(RandomStream, InvariantStreamsDiffer) {
   std::set<uint64_t> firsts;
   for (uint64_t seed = 0; seed < 20; ++seed)
     for (const char* purpose : {"data order", "dropout", ""})
-      for (const uint64_t index : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 32}) firsts.insert(RandomStream(seed, purpose, index).next_u64());
+      for (const uint64_t index : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 32})
+        firsts.insert(RandomStream(seed, purpose, index).next_u64());
   EXPECT_EQ(firsts.size(), 20u * 3 * 3);
 }
 
@@ -94,7 +98,8 @@ TEST(RandomStream, ValueBelowIsUniform) {
   double chi_square = 0;
   for (const int count : counts) chi_square += (count - n / 6.0) * (count - n / 6.0) / (n / 6.0);
   EXPECT_LT(chi_square, 35);  // 5 degrees of freedom: p = 1.5e-6
-  // n = 3/4 of 2^64. Without the refusals the product maps four words onto three values: every third value comes twice.
+  // n = 3/4 of 2^64. Without the refusals the product maps four words onto three values: every
+  // third value comes twice.
   const uint64_t big = uint64_t{3} << 62;
   int low = 0, thirds[3] = {};
   for (int i = 0; i < 30000; ++i) {

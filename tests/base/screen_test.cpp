@@ -92,13 +92,15 @@ TEST(FormatBar, Value) {
 }
 
 TEST(FormatProgressLine, Value) {
-  // 59 columns less "train  38%" (10), " 380/1000  loss 0.512  2:41 left" (32) and two bounds leave 15; 0.38 x 120 = 45 eighths.
+  // 59 columns less "train  38%" (10), " 380/1000  loss 0.512  2:41 left" (32) and two bounds leave
+  // 15; 0.38 x 120 = 45 eighths.
   EXPECT_EQ(format_progress_line("train", 380, 1000, "loss 0.512", "2:41 left", 59),
             "train  38%|█████▋         | 380/1000  loss 0.512  2:41 left");
   EXPECT_EQ(format_progress_line("train", 999, 1000, "", "", 20), "train  99% 999/1000");
   EXPECT_EQ(format_progress_line("read", 5, 0, "x", "", 40), "read 5  x");
   for (int columns = 0; columns < 200; ++columns)
-    EXPECT_LE(display_width(format_progress_line("étrain", 3, 7, "loss 1", "1:00 left", columns)), static_cast<size_t>(columns));
+    EXPECT_LE(display_width(format_progress_line("étrain", 3, 7, "loss 1", "1:00 left", columns)),
+              static_cast<size_t>(columns));
 }
 
 TEST(SecondsLeft, Value) {
@@ -150,7 +152,8 @@ TEST(Log, ValueLineAndLevels) {
   set_log_level(LogLevel::info);
   const std::string out = testing::internal::GetCapturedStderr();
   const std::string stamp = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} ";
-  EXPECT_THAT(out, testing::MatchesRegex(stamp + "info    loss 0\\.5 at step 3\n" + stamp + "error   wrong \\{\\}\n" + stamp +
+  EXPECT_THAT(out, testing::MatchesRegex(stamp + "info    loss 0\\.5 at step 3\n" + stamp +
+                                         "error   wrong \\{\\}\n" + stamp +
                                          "debug   seen\\\\nagain\\\\x1b\\[2J\n"));
 }
 
@@ -163,13 +166,15 @@ TEST(Log, ValueLevelFromEnvironment) {
     if (child == 0) {
       ::dup2(ends[1], STDERR_FILENO);
       ::setenv("PREF_LOG", level, 1);
-      ::execl("/proc/self/exe", "screen", "--gtest_filter=LogChild.DISABLED_Speaks", "--gtest_also_run_disabled_tests", nullptr);
+      ::execl("/proc/self/exe", "screen", "--gtest_filter=LogChild.DISABLED_Speaks",
+              "--gtest_also_run_disabled_tests", nullptr);
       ::_exit(1);
     }
     ::close(ends[1]);
     std::string out;
     char buffer[1024];
-    for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) out.append(buffer, static_cast<size_t>(got));
+    for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+      out.append(buffer, static_cast<size_t>(got));
     ::close(ends[0]);
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, 0), child);
@@ -181,7 +186,10 @@ TEST(Log, ValueLevelFromEnvironment) {
   EXPECT_THAT(warning, HasSubstr("child warning"));
   EXPECT_THAT(warning, Not(HasSubstr("child info")));
   const std::string wrong = output_with("loud");
-  EXPECT_THAT(wrong, HasSubstr("PREF_LOG must be debug, info, warning or error, got \"loud\"; the level stays info."));
+  EXPECT_THAT(
+      wrong,
+      HasSubstr(
+          "PREF_LOG must be debug, info, warning or error, got \"loud\"; the level stays info."));
   EXPECT_THAT(wrong, HasSubstr("child info"));
   EXPECT_THAT(wrong, Not(HasSubstr("child debug")));
 }
@@ -253,7 +261,8 @@ TEST(Progress, InvariantUnderThreads) {
   }
   const auto lines = shown(terminal.output());
   ASSERT_EQ(lines.size(), 11u);
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(lines[static_cast<size_t>(i)], "LINE " + std::to_string(i));
+  for (int i = 0; i < 10; ++i)
+    EXPECT_EQ(lines[static_cast<size_t>(i)], "LINE " + std::to_string(i));
 }
 
 TEST(Progress, ValueOfTwoBars) {
@@ -280,9 +289,16 @@ TEST(Progress, ValueOnAPlainFile) {
     progress.update(2);
     progress.update(4, "loss 1");
   }
-  { Progress slow("slow", 8, {.plain_interval_seconds = 1e9}); slow.update(1); slow.update(2); }
+  {
+    Progress slow("slow", 8, {.plain_interval_seconds = 1e9});
+    slow.update(1);
+    slow.update(2);
+  }
   { Progress never("never", 8); }
-  { Progress off("off", 8, {.enabled = false}); off.update(8); }
+  {
+    Progress off("off", 8, {.enabled = false});
+    off.update(8);
+  }
   const std::string out = testing::internal::GetCapturedStderr();
   EXPECT_THAT(out, HasSubstr("info    train 2/8 (25%)\n"));
   EXPECT_THAT(out, ContainsRegex("train 4/8 \\(50%\\)  loss 1  [0-9]+ s left\n"));

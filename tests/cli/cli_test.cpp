@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line called in process: what each command writes where, and the exit code of what goes wrong.
+// The command line called in process: what each command writes where, and the exit code of what
+// goes wrong.
 #include <unistd.h>
 
 #include <csignal>
@@ -61,8 +62,9 @@ class Cli : public ::testing::Test {
   }
   // A configuration that trains two updates, plus `more`.
   std::string config(const std::string& more = "") {
-    return folder.write("train.yaml", "model_name_or_path: " + model + "\ndataset_name: " + pairs + "\noutput_dir: " +
-                                          path("run") + "\nmax_steps: 2\nlr_scheduler_type: constant\n" + more);
+    return folder.write("train.yaml", "model_name_or_path: " + model + "\ndataset_name: " + pairs +
+                                          "\noutput_dir: " + path("run") +
+                                          "\nmax_steps: 2\nlr_scheduler_type: constant\n" + more);
   }
   std::string path(const std::string& name) const { return folder.path() + "/" + name; }
 
@@ -74,17 +76,23 @@ TEST_F(Cli, HelpNamesEveryCommandAndOption) {
   const Answer help = pref_command({"--help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_EQ(help.err, "");
-  for (const char* word : {"train", "logps", "loss", "tokenize", "doctor", "verify", "75 start me again"})
+  for (const char* word :
+       {"train", "logps", "loss", "tokenize", "doctor", "verify", "75 start me again"})
     EXPECT_NE(help.out.find(word), std::string::npos) << word;
   const Answer train = pref_command({"train", "--help"});
   EXPECT_EQ(train.code, 0);
-  for (const char* word : {"beta", "label_smoothing", "learning_rate", "tokens_per_microbatch", "dialect", "loss_type"})
+  for (const char* word : {"beta", "label_smoothing", "learning_rate", "tokens_per_microbatch",
+                           "dialect", "loss_type"})
     EXPECT_NE(train.out.find(word), std::string::npos) << word;
 }
 
 TEST_F(Cli, RejectsCommandLines) {
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{}, {"trian"}, {"train"}, {"logps", "--model", "x"}, {"loss", "--objective"}, {"verify", "a", "b"}})
+  for (const std::vector<std::string>& words : {std::vector<std::string>{},
+                                                {"trian"},
+                                                {"train"},
+                                                {"logps", "--model", "x"},
+                                                {"loss", "--objective"},
+                                                {"verify", "a", "b"}})
     EXPECT_EQ(pref_command(words).code, 64);
 }
 
@@ -98,17 +106,21 @@ TEST_F(Cli, TrainEndToEnd) {
   EXPECT_EQ(run.at("options").at("dpo.beta"), "0.3");
   EXPECT_EQ(run.at("rows"), 3);
   // The model that was trained, with its tokenizer, is a folder like the first.
-  EXPECT_EQ(pref_command({"logps", "--model", path("run/model"), "--data", pairs}).lines().size(), 3u);
+  EXPECT_EQ(pref_command({"logps", "--model", path("run/model"), "--data", pairs}).lines().size(),
+            3u);
   const Answer verified = pref_command({"verify", path("run/checkpoint-2")});
   EXPECT_EQ(verified.code, 0);
   EXPECT_EQ(verified.lines().size(), 3u);
   // Another byte in the weights.
-  std::fstream weights(path("run/checkpoint-2/model.safetensors"), std::ios::in | std::ios::out | std::ios::binary);
+  std::fstream weights(path("run/checkpoint-2/model.safetensors"),
+                       std::ios::in | std::ios::out | std::ios::binary);
   weights.seekp(-3, std::ios::end);
   weights.put('\x7f');
   weights.close();
-  expect_error(pref_command({"verify", path("run/checkpoint-2")}), ErrorKind::digest, "model.safetensors");
-  expect_error(pref_command({"verify", path("run/checkpoint-7")}), ErrorKind::missing_input, "checkpoint-7");
+  expect_error(pref_command({"verify", path("run/checkpoint-2")}), ErrorKind::digest,
+               "model.safetensors");
+  expect_error(pref_command({"verify", path("run/checkpoint-7")}), ErrorKind::missing_input,
+               "checkpoint-7");
 }
 
 TEST_F(Cli, TrainBySupervision) {
@@ -119,27 +131,35 @@ TEST_F(Cli, TrainBySupervision) {
 }
 
 TEST_F(Cli, TrainRejectsConfigurations) {
-  expect_error(pref_command({"train", config("betta: 0.1\n")}), ErrorKind::option, "did you mean \"beta\"?");
+  expect_error(pref_command({"train", config("betta: 0.1\n")}), ErrorKind::option,
+               "did you mean \"beta\"?");
   expect_error(pref_command({"train", config("beta: 0\n")}), ErrorKind::option, "train.yaml:6");
   expect_error(pref_command({"train", config(), "beta"}), ErrorKind::option, "beta");
-  expect_error(pref_command({"train", config("loss_type: [sigmoid, sft]\nloss_weights: [1]\n")}), ErrorKind::option,
-               "one weight per loss_type (2), got 1");
-  expect_error(pref_command({"train", config("loss_type: [sigmoyd]\n")}), ErrorKind::option, "sigmoid");
-  expect_error(pref_command({"train", config("eval_strategy: epoch\n")}), ErrorKind::option, "eval_dataset_name");
-  expect_error(pref_command({"train", config("eval_dataset_name: " + pairs + "\n")}), ErrorKind::option, "eval_strategy");
-  expect_error(pref_command({"train", folder.write("empty.yaml", "beta: 0.1\n")}), ErrorKind::option,
-               "\"model_name_or_path\" is required");
-  expect_error(pref_command({"train", path("absent.yaml")}), ErrorKind::missing_input, "absent.yaml");
-  expect_error(pref_command({"train", config(), "dataset_name=" + path("absent.jsonl")}), ErrorKind::missing_input, "absent.jsonl");
-  expect_error(pref_command({"train", config(), "dataset_name=" + folder.write("bad.jsonl", "{\"prompt\": 1}\n")}),
+  expect_error(pref_command({"train", config("loss_type: [sigmoid, sft]\nloss_weights: [1]\n")}),
+               ErrorKind::option, "one weight per loss_type (2), got 1");
+  expect_error(pref_command({"train", config("loss_type: [sigmoyd]\n")}), ErrorKind::option,
+               "sigmoid");
+  expect_error(pref_command({"train", config("eval_strategy: epoch\n")}), ErrorKind::option,
+               "eval_dataset_name");
+  expect_error(pref_command({"train", config("eval_dataset_name: " + pairs + "\n")}),
+               ErrorKind::option, "eval_strategy");
+  expect_error(pref_command({"train", folder.write("empty.yaml", "beta: 0.1\n")}),
+               ErrorKind::option, "\"model_name_or_path\" is required");
+  expect_error(pref_command({"train", path("absent.yaml")}), ErrorKind::missing_input,
+               "absent.yaml");
+  expect_error(pref_command({"train", config(), "dataset_name=" + path("absent.jsonl")}),
+               ErrorKind::missing_input, "absent.jsonl");
+  expect_error(pref_command({"train", config(),
+                             "dataset_name=" + folder.write("bad.jsonl", "{\"prompt\": 1}\n")}),
                ErrorKind::data, "bad.jsonl:1");
-  EXPECT_FALSE(std::filesystem::exists(path("run"))) << "a refused configuration must write nothing";
+  EXPECT_FALSE(std::filesystem::exists(path("run")))
+      << "a refused configuration must write nothing";
 }
 
 TEST_F(Cli, TermsAndWeightsReachTheLoss) {
   const auto first_loss = [&](const std::string& name, const std::string& more) {
-    const Answer done =
-        pref_command({"train", config(more), "output_dir=" + path(name), "max_steps=1", "logging_steps=1", "save_strategy=no"});
+    const Answer done = pref_command({"train", config(more), "output_dir=" + path(name),
+                                      "max_steps=1", "logging_steps=1", "save_strategy=no"});
     EXPECT_EQ(done.code, 0) << done.err;
     std::ifstream metrics(path(name + "/metrics.jsonl"));
     std::string line;
@@ -148,14 +168,16 @@ TEST_F(Cli, TermsAndWeightsReachTheLoss) {
   };
   const double dpo = first_loss("dpo", ""), sft = first_loss("sft", "trainer: sft\n");
   EXPECT_NEAR(dpo, std::log(2.0), 1e-6);
-  EXPECT_NEAR(first_loss("both", "loss_type: [sigmoid, sft]\nloss_weights: [2, 0.25]\n"), 2 * dpo + 0.25 * sft, 1e-5);
+  EXPECT_NEAR(first_loss("both", "loss_type: [sigmoid, sft]\nloss_weights: [2, 0.25]\n"),
+              2 * dpo + 0.25 * sft, 1e-5);
 }
 
 // Told to stop by a signal: a checkpoint, exit code 75, and a later call goes on.
 TEST_F(Cli, SigtermSavesAndAsksToBeStartedAgain) {
   const std::string file = config("resume_from_checkpoint: auto\nlogging_steps: 1\n");
   std::thread killer([&] {
-    while (!std::filesystem::exists(path("run/metrics.jsonl")) || std::filesystem::file_size(path("run/metrics.jsonl")) == 0)
+    while (!std::filesystem::exists(path("run/metrics.jsonl")) ||
+           std::filesystem::file_size(path("run/metrics.jsonl")) == 0)
       std::this_thread::yield();
     ::kill(::getpid(), SIGTERM);  // metrics are written inside the run, whose handler is in place
   });
@@ -173,7 +195,8 @@ TEST_F(Cli, SigtermSavesAndAsksToBeStartedAgain) {
   EXPECT_EQ(more.lines().at(0).at("steps"), step + 2);
   std::ifstream metrics(path("run/metrics.jsonl"));
   int64_t expected = 0;
-  for (std::string line; std::getline(metrics, line);) EXPECT_EQ(json::parse(line).at("step"), ++expected);
+  for (std::string line; std::getline(metrics, line);)
+    EXPECT_EQ(json::parse(line).at("step"), ++expected);
   EXPECT_EQ(expected, step + 2);
 }
 
@@ -192,20 +215,23 @@ TEST_F(Cli, LogpsMatchTheNetwork) {
     EXPECT_NEAR(line.at("logps/chosen").get<double>(), logps[0], 1e-4);
     EXPECT_NEAR(line.at("logps/rejected").get<double>(), logps[1], 1e-4);
     EXPECT_EQ(line.at("num_tokens/chosen"), row.branches[0].size());
-    for (const char* name : {"collision/chosen", "max_logp/rejected"}) EXPECT_LT(line.at(name).get<double>(), 0);
+    for (const char* name : {"collision/chosen", "max_logp/rejected"})
+      EXPECT_LT(line.at(name).get<double>(), 0);
     EXPECT_GT(line.at("entropy/chosen").get<double>(), 0);
   }
-  const Answer cut = pref_command({"logps", "--model", model, "--data", pairs, "--set", "max_completion_length=1"});
+  const Answer cut = pref_command(
+      {"logps", "--model", model, "--data", pairs, "--set", "max_completion_length=1"});
   for (const json& line : cut.lines()) EXPECT_EQ(line.at("num_tokens/chosen"), 1);
-  expect_error(pref_command({"logps", "--model", path("absent"), "--data", pairs}), ErrorKind::missing_input, "absent");
+  expect_error(pref_command({"logps", "--model", path("absent"), "--data", pairs}),
+               ErrorKind::missing_input, "absent");
 }
 
 // beta 0.5: u = 0.5 ((-9 + 10) - (-12 + 11)) = 1; loss log(1 + e^-1), slopes -+ 0.5 / (1 + e).
 TEST_F(Cli, LossValue) {
   const std::string good =
       R"({"logps/chosen": -9, "logps/rejected": -12, "ref_logps/chosen": -10, "ref_logps/rejected": -11})";
-  const Answer answer =
-      pref_command({"loss", "--objective", "dpo", "--set", "beta=0.5"}, good + "\nnot json\n{\"logps/chosen\": -9}\n" + good + "\n");
+  const Answer answer = pref_command({"loss", "--objective", "dpo", "--set", "beta=0.5"},
+                                     good + "\nnot json\n{\"logps/chosen\": -9}\n" + good + "\n");
   EXPECT_EQ(answer.code, 65);
   const auto lines = answer.lines();
   ASSERT_EQ(lines.size(), 4u);
@@ -215,15 +241,18 @@ TEST_F(Cli, LossValue) {
   EXPECT_EQ(lines[0].at("rewards/chosen"), 0.5);
   EXPECT_EQ(lines[0].at("rewards/rejected"), -0.5);
   EXPECT_NE(lines[1].at("error").get<std::string>().find("stdin:2"), std::string::npos);
-  EXPECT_NE(lines[2].at("error").get<std::string>().find("\"ref_logps/chosen\" is required"), std::string::npos);
+  EXPECT_NE(lines[2].at("error").get<std::string>().find("\"ref_logps/chosen\" is required"),
+            std::string::npos);
   EXPECT_EQ(lines[3], lines[0]);
   expect_error(pref_command({"loss", "--objective", "dpoo"}, good), ErrorKind::option, "dpo");
-  expect_error(pref_command({"loss", "--objective", "dpo", "--set", "beta=-1"}, good), ErrorKind::option, "beta");
+  expect_error(pref_command({"loss", "--objective", "dpo", "--set", "beta=-1"}, good),
+               ErrorKind::option, "beta");
 }
 
 TEST_F(Cli, TokenizeMatchesTheTokenizer) {
   const auto tokenizer = load_tokenizer(model);
-  const Answer answer = pref_command({"tokenize", "--model", model}, "\"ab c\"\n{\"text\": \"ba\"}\n{\"messages\": []}\n7\n");
+  const Answer answer = pref_command({"tokenize", "--model", model},
+                                     "\"ab c\"\n{\"text\": \"ba\"}\n{\"messages\": []}\n7\n");
   const auto lines = answer.lines();
   ASSERT_EQ(lines.size(), 4u);
   EXPECT_EQ(lines[0].get<std::vector<int32_t>>(), tokenizer->encode("ab c"));
@@ -231,7 +260,8 @@ TEST_F(Cli, TokenizeMatchesTheTokenizer) {
   EXPECT_NE(lines[2].at("error").get<std::string>().find("--chat-format"), std::string::npos);
   EXPECT_NE(lines[3].at("error").get<std::string>().find("got number"), std::string::npos);
   EXPECT_EQ(answer.code, 65);
-  const Answer with_bos = pref_command({"tokenize", "--model", model, "--add-special-tokens"}, "\"ab\"\n");
+  const Answer with_bos =
+      pref_command({"tokenize", "--model", model, "--add-special-tokens"}, "\"ab\"\n");
   std::vector<int32_t> expected = tokenizer->encode("ab");
   if (tokenizer->adds_bos()) expected.insert(expected.begin(), *tokenizer->special().bos);
   EXPECT_EQ(with_bos.lines().at(0).get<std::vector<int32_t>>(), expected);
@@ -240,9 +270,11 @@ TEST_F(Cli, TokenizeMatchesTheTokenizer) {
 TEST_F(Cli, DoctorNamesLibrariesAndPlansMemory) {
   const Answer answer = pref_command({"doctor", "--model", model});
   EXPECT_EQ(answer.code, 0) << answer.err;
-  for (const char* word : {"libpref", "torch 2.11", "libtorch_cpu", "vocabulary 275", "sentencepiece", "gradients"})
+  for (const char* word :
+       {"libpref", "torch 2.11", "libtorch_cpu", "vocabulary 275", "sentencepiece", "gradients"})
     EXPECT_NE(answer.out.find(word), std::string::npos) << word << "\n" << answer.out;
-  const Answer absent = pref_command({"doctor", "--model", path("absent")});  // the libraries are printed all the same
+  const Answer absent = pref_command(
+      {"doctor", "--model", path("absent")});  // the libraries are printed all the same
   EXPECT_EQ(absent.code, static_cast<int>(ErrorKind::missing_input));
   EXPECT_NE(absent.err.find("absent"), std::string::npos) << absent.err;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// DPO on a network, a data set, a loop and an optimizer that are not libpref's: a GRU language model of torch::nn, pairs
-// "reversed prompt over repeated prompt", torch::optim::Adam. libpref gives the loss, from hidden states.
-// Exit code 0 when the loss has fallen from log 2 to below half of it.
+// DPO on a network, a data set, a loop and an optimizer that are not libpref's: a GRU language
+// model of torch::nn, pairs "reversed prompt over repeated prompt", torch::optim::Adam. libpref
+// gives the loss, from hidden states. Exit code 0 when the loss has fallen from log 2 to below half
+// of it.
 #include <libpref/pref.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
@@ -31,9 +32,12 @@ struct GruModelImpl : torch::nn::Module {
 };
 TORCH_MODULE(GruModel);
 
-// Sequences 2b and 2b + 1 are the chosen and the rejected answer of pair b; the second half of each is scored.
+// Sequences 2b and 2b + 1 are the chosen and the rejected answer of pair b; the second half of each
+// is scored.
 struct Batch {
-  torch::Tensor tokens = torch::randint(kVocab, {kPairs, 1, kLength}).expand({kPairs, 2, kLength}).clone();  // [B, 2, L]
+  torch::Tensor tokens = torch::randint(kVocab, {kPairs, 1, kLength})
+                             .expand({kPairs, 2, kLength})
+                             .clone();  // [B, 2, L]
   std::vector<int64_t> row, token, sequence_first_label{0}, row_first_sequence{0};
 
   Batch() {
@@ -68,7 +72,8 @@ int main() try {
   {
     torch::NoGradGuard no_grad;
     const std::vector<double> none(2 * kPairs);
-    reference = pref::preference_loss(model(input), model->head->weight, batch.labels(), dpo, {.ref_logp = none})
+    reference = pref::preference_loss(model(input), model->head->weight, batch.labels(), dpo,
+                                      {.ref_logp = none})
                     .statistics.logp;
   }
 
@@ -76,8 +81,8 @@ int main() try {
   double first = 0, loss = 0;
   for (int step = 0; step < 60; ++step) {
     optimizer.zero_grad();
-    const auto result =
-        pref::preference_loss(model(input), model->head->weight, batch.labels(), dpo, {.ref_logp = reference});
+    const auto result = pref::preference_loss(model(input), model->head->weight, batch.labels(),
+                                              dpo, {.ref_logp = reference});
     result.loss.backward();
     optimizer.step();
     loss = result.loss.item<double>();

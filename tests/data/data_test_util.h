@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Helpers of the data tests: a folder of its own per test, a tiny sentencepiece model made from its protobuf fields,
-// and the shared real data where it is present.
+// Helpers of the data tests: a folder of its own per test, a tiny sentencepiece model made from its
+// protobuf fields, and the shared real data where it is present.
 #pragma once
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -26,7 +26,8 @@ class TempFolder {
   }
   ~TempFolder() {  // only ever the folder that mkdtemp made
     const std::filesystem::path path(path_);
-    if (path.is_absolute() && path.filename().string().starts_with("pref_data_")) std::filesystem::remove_all(path);
+    if (path.is_absolute() && path.filename().string().starts_with("pref_data_"))
+      std::filesystem::remove_all(path);
   }
   TempFolder(const TempFolder&) = delete;
   TempFolder& operator=(const TempFolder&) = delete;
@@ -72,19 +73,25 @@ inline std::string varint(uint64_t value) {
   for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
   return out + static_cast<char>(value);
 }
-inline std::string integer_field(int number, uint64_t value) { return varint(static_cast<uint64_t>(number) << 3) + varint(value); }
+inline std::string integer_field(int number, uint64_t value) {
+  return varint(static_cast<uint64_t>(number) << 3) + varint(value);
+}
 inline std::string bytes_field(int number, std::string_view bytes) {
   return varint(static_cast<uint64_t>(number) << 3 | 2) + varint(bytes.size()) + std::string(bytes);
 }
 inline std::string piece_field(std::string_view text, float score, int type) {
   std::string bits(4, '\0');
   std::memcpy(bits.data(), &score, 4);
-  return bytes_field(1, bytes_field(1, text) + varint(2 << 3 | 5) + bits + integer_field(3, static_cast<uint64_t>(type)));
+  return bytes_field(1, bytes_field(1, text) + varint(2 << 3 | 5) + bits +
+                            integer_field(3, static_cast<uint64_t>(type)));
 }
 
-/// BPE with byte fallback: ids 0 <unk>, 1 <s>, 2 </s>, 3..258 bytes, then `merged` by falling rank, then characters.
-inline std::string tiny_model(const std::vector<std::string>& merged = {"▁a", "ab", "▁ab", "<|", "|>", "ba", ".b"}) {
-  std::string out = piece_field("<unk>", 0, 2) + piece_field("<s>", 0, 3) + piece_field("</s>", 0, 3);
+/// BPE with byte fallback: ids 0 <unk>, 1 <s>, 2 </s>, 3..258 bytes, then `merged` by falling rank,
+/// then characters.
+inline std::string tiny_model(const std::vector<std::string>& merged = {"▁a", "ab", "▁ab", "<|",
+                                                                        "|>", "ba", ".b"}) {
+  std::string out =
+      piece_field("<unk>", 0, 2) + piece_field("<s>", 0, 3) + piece_field("</s>", 0, 3);
   for (int byte = 0; byte < 256; ++byte) {
     char name[8];
     std::snprintf(name, sizeof name, "<0x%02X>", byte);
@@ -92,13 +99,17 @@ inline std::string tiny_model(const std::vector<std::string>& merged = {"▁a", 
   }
   float score = 0;
   for (const std::string& piece : merged) out += piece_field(piece, score -= 1, 1);
-  for (const std::string piece : {"▁", "a", "b", "c", ".", "<", ">", "|", "日"}) out += piece_field(piece, score -= 1, 1);
+  for (const std::string piece : {"▁", "a", "b", "c", ".", "<", ">", "|", "日"})
+    out += piece_field(piece, score -= 1, 1);
   const std::string trainer = integer_field(3, 2) + integer_field(35, 1);
-  const std::string normalizer = bytes_field(1, "identity") + integer_field(3, 1) + integer_field(4, 0) + integer_field(5, 1);
+  const std::string normalizer =
+      bytes_field(1, "identity") + integer_field(3, 1) + integer_field(4, 0) + integer_field(5, 1);
   return out + bytes_field(2, trainer) + bytes_field(3, normalizer);
 }
 
-inline std::string shared_file(const std::string& name) { return std::string(PREF_SOURCE_DIR) + "/../shared/data/" + name; }
+inline std::string shared_file(const std::string& name) {
+  return std::string(PREF_SOURCE_DIR) + "/../shared/data/" + name;
+}
 #define PREF_SKIP_WITHOUT(file) \
   if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not present"
 

@@ -17,7 +17,8 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using testing::TempFolder;
 
-constexpr int32_t kSpaceA = 259, kAb = 260, kSpaceAb = 261, kDotB = 265, kSpace = 266, kA = 267, kB = 268, kC = 269, kDot = 270;
+constexpr int32_t kSpaceA = 259, kAb = 260, kSpaceAb = 261, kDotB = 265, kSpace = 266, kA = 267,
+                  kB = 268, kC = 269, kDot = 270;
 
 class EncodeRow : public ::testing::Test {
  protected:
@@ -27,9 +28,13 @@ class EncodeRow : public ::testing::Test {
     return load_tokenizer(folder_.path());
   }
   static PreferenceRow text_row(std::string prompt, std::string chosen, std::string rejected) {
-    return {.id = "i", .place = "f:1", .prompt = {.text = std::move(prompt)}, .branches = {{.text = std::move(chosen)}, {.text = std::move(rejected)}}};
+    return {.id = "i",
+            .place = "f:1",
+            .prompt = {.text = std::move(prompt)},
+            .branches = {{.text = std::move(chosen)}, {.text = std::move(rejected)}}};
   }
-  static std::string error_code(const PreferenceRow& row, const Tokenizer& tokenizer, const EncodeOptions& options = {}) {
+  static std::string error_code(const PreferenceRow& row, const Tokenizer& tokenizer,
+                                const EncodeOptions& options = {}) {
     try {
       encode_row(row, tokenizer, options);
     } catch (const RowError& error) {
@@ -48,7 +53,8 @@ TEST_F(EncodeRow, ValueOneBosOneEos) {
   const EncodedRow out = encode_row(row, *t, {});
   EXPECT_THAT(out.row.prompt, ElementsAre(1, kSpaceA));
   EXPECT_THAT(out.row.branches[0], ElementsAre(kSpaceA, 2));
-  EXPECT_THAT(out.row.branches[1], ElementsAre(kB, 2));  // no spurious space before the continuation
+  EXPECT_THAT(out.row.branches[1],
+              ElementsAre(kB, 2));  // no spurious space before the continuation
   EXPECT_EQ(out.row.weight, 3);
   EXPECT_EQ(out.row.margin, -2);
   EXPECT_EQ(out.row.id, "i");
@@ -74,10 +80,13 @@ TEST_F(EncodeRow, ValueOfEosPolicies) {
   };
   EXPECT_THAT(chosen("b", EosPolicy::append_if_absent), ElementsAre(kB, 2));
   EXPECT_THAT(chosen("b</s>", EosPolicy::append_if_absent), ElementsAre(kB, 2));
-  EXPECT_THAT(chosen("b</s> ", EosPolicy::append_if_absent), ElementsAre(kB, 2));       // the tail is left out
-  EXPECT_THAT(chosen("b</s></s>", EosPolicy::append_if_absent), ElementsAre(kB, 2));    // never doubled
+  EXPECT_THAT(chosen("b</s> ", EosPolicy::append_if_absent),
+              ElementsAre(kB, 2));  // the tail is left out
+  EXPECT_THAT(chosen("b</s></s>", EosPolicy::append_if_absent),
+              ElementsAre(kB, 2));  // never doubled
   EXPECT_THAT(chosen("b</s> ", EosPolicy::keep_tail), ElementsAre(kB, 2, kSpace, kSpace));
-  EXPECT_THAT(chosen("b</s>a", EosPolicy::keep_tail), ElementsAre(kB, 2, kSpaceA, 2));  // EOS inside does not end it
+  EXPECT_THAT(chosen("b</s>a", EosPolicy::keep_tail),
+              ElementsAre(kB, 2, kSpaceA, 2));  // EOS inside does not end it
   EXPECT_THAT(chosen("b", EosPolicy::keep_tail), ElementsAre(kB, 2));
   EXPECT_THAT(chosen("b", EosPolicy::never), ElementsAre(kB));
 }
@@ -99,15 +108,17 @@ TEST_F(EncodeRow, EmptyPromptStartsTheText) {
   const auto t = tokenizer();
   const EncodedRow out = encode_row(text_row("", "ab", "c"), *t, {});
   EXPECT_THAT(out.row.prompt, ElementsAre(1));
-  EXPECT_THAT(out.row.branches[0], ElementsAre(kSpaceAb, 2));  // with the dummy prefix of a text's start
-  EXPECT_EQ(error_code(text_row("", "ab", "c"), *tokenizer(R"({"add_bos_token": false})")), "empty_prompt");
+  EXPECT_THAT(out.row.branches[0],
+              ElementsAre(kSpaceAb, 2));  // with the dummy prefix of a text's start
+  EXPECT_EQ(error_code(text_row("", "ab", "c"), *tokenizer(R"({"add_bos_token": false})")),
+            "empty_prompt");
 }
 
 TEST_F(EncodeRow, TruncationIsPlannedForBothBranches) {
   const auto t = tokenizer();
   const auto row = text_row("c c c", "ababab", "c");
   EncodedRow out = encode_row(row, *t, {.limits = {.max_length = 9}});
-  EXPECT_EQ(out.row.prompt.size(), 7u);  // BOS, then "▁" and "c" three times
+  EXPECT_EQ(out.row.prompt.size(), 7u);                     // BOS, then "▁" and "c" three times
   EXPECT_THAT(out.row.branches[0], ElementsAre(kAb, kAb));  // EOS is cut like any token
   EXPECT_THAT(out.row.branches[1], ElementsAre(kC, 2));
   EXPECT_THAT(out.notes, ElementsAre("truncated_response"));
@@ -116,14 +127,19 @@ TEST_F(EncodeRow, TruncationIsPlannedForBothBranches) {
   EXPECT_THAT(out.row.branches[0], ElementsAre(kAb, kAb, kAb, 2));
   EXPECT_THAT(out.notes, ElementsAre("truncated_prompt"));
   EXPECT_EQ(error_code(row, *t, {.limits = {.max_length = 7}}), "no_response_tokens");
-  EXPECT_EQ(error_code(row, *t, {.limits = {.max_length = 7, .mode = TruncationMode::drop}}), "too_long");
-  EXPECT_EQ(error_code(text_row("a", "abc", "ab."), *t, {.limits = {.max_completion_length = 1}}), "identical_pair");
+  EXPECT_EQ(error_code(row, *t, {.limits = {.max_length = 7, .mode = TruncationMode::drop}}),
+            "too_long");
+  EXPECT_EQ(error_code(text_row("a", "abc", "ab."), *t, {.limits = {.max_completion_length = 1}}),
+            "identical_pair");
 }
 
 TEST_F(EncodeRow, ValueOfAConversation) {
   const auto t = tokenizer();
-  PreferenceRow row{.prompt = {.messages = {{"user", "a"}}}, .branches = {{.messages = {{"assistant", "b"}}}, {.messages = {{"assistant", "c"}}}}};
-  const EncodedRow out = encode_row(row, *t, {.chat_format = ChatFormat::llama2, .eos_policy = EosPolicy::append_if_absent});
+  PreferenceRow row{
+      .prompt = {.messages = {{"user", "a"}}},
+      .branches = {{.messages = {{"assistant", "b"}}}, {.messages = {{"assistant", "c"}}}}};
+  const EncodedRow out = encode_row(
+      row, *t, {.chat_format = ChatFormat::llama2, .eos_policy = EosPolicy::append_if_absent});
   EXPECT_EQ(t->decode(out.row.prompt), "<s>[INST] a [/INST]");
   EXPECT_EQ(out.row.prompt[0], 1);
   EXPECT_NE(out.row.prompt[1], 1);

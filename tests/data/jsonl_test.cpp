@@ -11,8 +11,8 @@
 namespace pref {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::error_of;
+using ::testing::HasSubstr;
 using testing::TempFolder;
 
 struct Read {
@@ -35,18 +35,22 @@ TEST(Jsonl, ValueOfMarksLineEndsAndBlanks) {
   EXPECT_EQ(read.lines[0].offset, 3u);
   EXPECT_EQ(read.lines[1].number, 4);
   EXPECT_EQ(read.lines[1].offset, 16u);
-  EXPECT_THAT(read.notes, ::testing::UnorderedElementsAre(::testing::Pair("bom", 1), ::testing::Pair("crlf", 1),
-                                                          ::testing::Pair("blank", 2), ::testing::Pair("no_final_newline", 1)));
+  EXPECT_THAT(read.notes, ::testing::UnorderedElementsAre(
+                              ::testing::Pair("bom", 1), ::testing::Pair("crlf", 1),
+                              ::testing::Pair("blank", 2), ::testing::Pair("no_final_newline", 1)));
   EXPECT_TRUE(read_all(folder.write("empty.jsonl", "")).lines.empty());
 }
 
 TEST(Jsonl, InvariantOfReadSizeAndCompression) {
   const TempFolder folder;
   std::string text = "\xEF\xBB\xBF";
-  for (int i = 0; i < 40; ++i) text += "{\"é日\":" + std::to_string(i * i) + "}" + (i % 3 == 0 ? "\r\n" : "\n") + (i % 7 == 0 ? "\n" : "");
+  for (int i = 0; i < 40; ++i)
+    text += "{\"é日\":" + std::to_string(i * i) + "}" + (i % 3 == 0 ? "\r\n" : "\n") +
+            (i % 7 == 0 ? "\n" : "");
   text += std::string(50, 'x') + "\nlast";
   const std::string plain = folder.write("p.jsonl", text);
-  const std::string packed = folder.write("p.jsonl.gz", testing::gzip(text.substr(0, 100)) + testing::gzip(text.substr(100)));
+  const std::string packed = folder.write(
+      "p.jsonl.gz", testing::gzip(text.substr(0, 100)) + testing::gzip(text.substr(100)));
   const auto expected = read_all(plain, {.max_line_bytes = 40});
   ASSERT_EQ(expected.lines.size(), 42u);
   EXPECT_EQ(expected.lines[40].code, "line_too_long");
@@ -66,7 +70,8 @@ TEST(Jsonl, InvariantOfReadSizeAndCompression) {
 
 TEST(Jsonl, LineCapIsExact) {
   const TempFolder folder;
-  const std::string path = folder.write("a.jsonl", std::string(10, 'a') + "\n" + std::string(11, 'b') + "\nc\n");
+  const std::string path =
+      folder.write("a.jsonl", std::string(10, 'a') + "\n" + std::string(11, 'b') + "\nc\n");
   const auto read = read_all(path, {.max_line_bytes = 10, .read_bytes = 4});
   EXPECT_EQ(read.lines[0].code, "");
   EXPECT_EQ(read.lines[1].code, "line_too_long");
@@ -90,17 +95,25 @@ TEST(Jsonl, RejectsDamagedAndForeignFiles) {
   const TempFolder folder;
   const std::string whole = testing::gzip("{\"a\": 1, \"b\": \"some text here\"}\n");
   for (size_t n = 2; n < whole.size(); ++n)  // cut at every byte
-    EXPECT_THAT(error_of([&] { read_all(folder.write("cut.gz", whole.substr(0, n))); }), HasSubstr("cut off")) << n;
+    EXPECT_THAT(error_of([&] { read_all(folder.write("cut.gz", whole.substr(0, n))); }),
+                HasSubstr("cut off"))
+        << n;
   std::string flipped = whole;
   flipped[whole.size() - 5] ^= 1;  // in the CRC or length
-  EXPECT_THAT(error_of([&] { read_all(folder.write("crc.gz", flipped)); }), HasSubstr("compressed byte"));
-  EXPECT_THAT(error_of([&] { read_all(folder.write("tail.gz", whole + "tail")); }), HasSubstr("other data follows"));
+  EXPECT_THAT(error_of([&] { read_all(folder.write("crc.gz", flipped)); }),
+              HasSubstr("compressed byte"));
+  EXPECT_THAT(error_of([&] { read_all(folder.write("tail.gz", whole + "tail")); }),
+              HasSubstr("other data follows"));
   const std::string bomb = testing::gzip(std::string(20 << 20, ' '));
   EXPECT_THAT(error_of([&] { read_all(folder.write("bomb.gz", bomb)); }), HasSubstr("100-fold"));
-  EXPECT_THAT(error_of([&] { read_all(folder.write("t.gz", testing::gzip("abcdefgh")), {.max_total_bytes = 7}); }),
+  EXPECT_THAT(error_of([&] {
+                read_all(folder.write("t.gz", testing::gzip("abcdefgh")), {.max_total_bytes = 7});
+              }),
               HasSubstr("more than 7 bytes"));
-  EXPECT_THAT(error_of([&] { read_all(folder.write("a.zst", "\x28\xb5\x2f\xfd....")); }), HasSubstr("zstd -d "));
-  EXPECT_THAT(error_of([&] { read_all(folder.write("a.parquet", "PAR1....")); }), HasSubstr("Parquet"));
+  EXPECT_THAT(error_of([&] { read_all(folder.write("a.zst", "\x28\xb5\x2f\xfd....")); }),
+              HasSubstr("zstd -d "));
+  EXPECT_THAT(error_of([&] { read_all(folder.write("a.parquet", "PAR1....")); }),
+              HasSubstr("Parquet"));
   EXPECT_THAT(error_of([&] { read_all(folder.path() + "/none"); }), HasSubstr("no such file"));
   EXPECT_THAT(error_of([&] { read_all(folder.path()); }), HasSubstr("not a regular file"));
 }
@@ -146,7 +159,9 @@ TEST(JsonRow, RejectsWithColumn) {
 }
 
 TEST(Whitespace, StripsWhatPythonStrips) {
-  EXPECT_EQ(strip(" \t\n\x0b\x0c\r\x1c\x1f\u0085\u00a0\u1680\u2000\u200a\u2028\u202f\u205f\u3000x\u3000"), "x");
+  EXPECT_EQ(
+      strip(" \t\n\x0b\x0c\r\x1c\x1f\u0085\u00a0\u1680\u2000\u200a\u2028\u202f\u205f\u3000x\u3000"),
+      "x");
   EXPECT_EQ(strip("\u200bx\ufeff"), "\u200bx\ufeff");  // not white space
   EXPECT_EQ(strip(" \u3000 "), "");
   EXPECT_EQ(character_start("a日", 2), 1u);

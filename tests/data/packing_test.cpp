@@ -17,7 +17,12 @@ using ::testing::ElementsAre;
 using testing::error_of;
 
 std::vector<TokenizedRow> two_rows() {
-  TokenizedRow pair{.id = "p", .place = "f:1", .prompt = {1, 10, 11}, .branches = {{20, 21}, {30}}, .weight = 0.5, .margin = 2};
+  TokenizedRow pair{.id = "p",
+                    .place = "f:1",
+                    .prompt = {1, 10, 11},
+                    .branches = {{20, 21}, {30}},
+                    .weight = 0.5,
+                    .margin = 2};
   TokenizedRow single{.id = "s", .place = "f:2", .prompt = {1}, .branches = {{40, 41, 42}}};
   return {pair, single};
 }
@@ -30,7 +35,8 @@ TEST(Packing, ValueOfTwoRows) {
   ASSERT_EQ(plan.num_sequences(), 3);
   const auto segment = [&](int i) {
     const Segment& s = plan.segments[static_cast<size_t>(i)];
-    return std::vector<int64_t>{s.start, s.length, s.prefix_start, s.prefix_length, s.row, s.branch};
+    return std::vector<int64_t>{s.start,         s.length, s.prefix_start,
+                                s.prefix_length, s.row,    s.branch};
   };
   EXPECT_THAT(segment(0), ElementsAre(0, 5, 0, 0, 0, 0));
   EXPECT_THAT(segment(1), ElementsAre(5, 1, 0, 3, 0, 1));
@@ -56,19 +62,25 @@ TEST(Packing, InvariantOfRowOrder) {
 TEST(Packing, RejectsEmptyPartsAndForeignIndices) {
   auto rows = two_rows();
   rows[0].branches[1].clear();
-  EXPECT_THAT(error_of([&] { pack_rows(rows, std::vector<int64_t>{0}); }), ::testing::HasSubstr("f:1: branch 1"));
+  EXPECT_THAT(error_of([&] { pack_rows(rows, std::vector<int64_t>{0}); }),
+              ::testing::HasSubstr("f:1: branch 1"));
   rows[1].prompt.clear();
-  EXPECT_THAT(error_of([&] { pack_rows(rows, std::vector<int64_t>{1}); }), ::testing::HasSubstr("f:2: the prompt"));
-  EXPECT_THAT(error_of([&] { pack_rows(rows, std::vector<int64_t>{2}); }), ::testing::HasSubstr("outside [0, 2)"));
+  EXPECT_THAT(error_of([&] { pack_rows(rows, std::vector<int64_t>{1}); }),
+              ::testing::HasSubstr("f:2: the prompt"));
+  EXPECT_THAT(error_of([&] { pack_rows(rows, std::vector<int64_t>{2}); }),
+              ::testing::HasSubstr("outside [0, 2)"));
 }
 
 TEST(Packing, SplitKeepsOrderAndBudget) {
   std::vector<TokenizedRow> rows;
-  for (const size_t size : {3, 4, 9, 1, 1}) rows.push_back({.prompt = {1}, .branches = {std::vector<int32_t>(size - 1 + (size == 1), 7)}});
+  for (const size_t size : {3, 4, 9, 1, 1})
+    rows.push_back({.prompt = {1}, .branches = {std::vector<int32_t>(size - 1 + (size == 1), 7)}});
   // Packed sizes 3, 4, 9, 2, 2.
   const std::vector<int64_t> order{0, 1, 2, 3, 4};
-  EXPECT_THAT(split_by_tokens(rows, order, 7), ElementsAre(ElementsAre(0, 1), ElementsAre(2), ElementsAre(3, 4)));
-  EXPECT_THAT(split_by_tokens(rows, order, 6), ElementsAre(ElementsAre(0), ElementsAre(1), ElementsAre(2), ElementsAre(3, 4)));
+  EXPECT_THAT(split_by_tokens(rows, order, 7),
+              ElementsAre(ElementsAre(0, 1), ElementsAre(2), ElementsAre(3, 4)));
+  EXPECT_THAT(split_by_tokens(rows, order, 6),
+              ElementsAre(ElementsAre(0), ElementsAre(1), ElementsAre(2), ElementsAre(3, 4)));
   EXPECT_THAT(split_by_tokens(rows, order, 1).size(), 5u);
   EXPECT_TRUE(split_by_tokens(rows, {}, 1).empty());
   EXPECT_NE(error_of([&] { split_by_tokens(rows, order, 0); }), "");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sentencepiece tokenizer: a tiny model made by hand, crafted bad models, and a real one where present.
+// The sentencepiece tokenizer: a tiny model made by hand, crafted bad models, and a real one where
+// present.
 #include "libpref/data/tokenizer.h"
 
 #include <gmock/gmock.h>
@@ -14,17 +15,18 @@
 namespace pref {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using testing::bytes_field;
+using ::testing::ElementsAre;
 using testing::error_of;
+using ::testing::HasSubstr;
 using testing::integer_field;
 using testing::piece_field;
 using testing::TempFolder;
 using testing::tiny_model;
 using Ids = std::vector<int32_t>;
 
-// Ids of tiny_model: 259 "▁a", 260 "ab", 261 "▁ab", 262 "<|", 263 "|>", 264 "ba", 265 ".b", 266 "▁", 267 "a", 268 "b".
+// Ids of tiny_model: 259 "▁a", 260 "ab", 261 "▁ab", 262 "<|", 263 "|>", 264 "ba", 265 ".b", 266
+// "▁", 267 "a", 268 "b".
 constexpr int32_t kSpaceA = 259, kAb = 260, kSpaceAb = 261, kSpace = 266, kA = 267;
 
 TEST(Tokenizer, ValueOfATinyModel) {
@@ -69,13 +71,15 @@ TEST(Tokenizer, ValueOfSpecialTokensInText) {
 TEST(Tokenizer, ValueOfAddedTokens) {
   const TempFolder folder;
   folder.write("tokenizer.model", tiny_model());
-  folder.write("tokenizer_config.json", R"({"legacy": false, "eos_token": {"content": "<|end|>"}, "added_tokens_decoder": {
+  folder.write("tokenizer_config.json",
+               R"({"legacy": false, "eos_token": {"content": "<|end|>"}, "added_tokens_decoder": {
       "275": {"content": "<|end|>", "special": true, "rstrip": true}, "276": {"content": "<|end|>>", "lstrip": true}}})");
   const auto t = load_tokenizer(folder.path());
   EXPECT_EQ(t->vocab_size(), 277);
   EXPECT_EQ(t->special().eos, 275);
   EXPECT_THAT(t->encode("a<|end|> \n a"), ElementsAre(kSpaceA, 275, kA));
-  EXPECT_THAT(t->encode("a <|end|>>a"), ElementsAre(kSpaceA, 276, kA));  // the longest token, and the space before it
+  EXPECT_THAT(t->encode("a <|end|>>a"),
+              ElementsAre(kSpaceA, 276, kA));  // the longest token, and the space before it
   EXPECT_EQ(t->piece(275), "<|end|>");
 }
 
@@ -89,9 +93,12 @@ TEST(Tokenizer, RejectsFoldersThatContradictThemselves) {
     return error_of([&] { load_tokenizer(folder.path()); });
   };
   EXPECT_THAT(error_with(R"({"eos_token": "<nothing>"})"), HasSubstr("eos_token"));
-  EXPECT_THAT(error_with(R"({"added_tokens_decoder": {"259": {"content": "x"}}})"), HasSubstr("gives id 259"));
-  EXPECT_THAT(error_with(R"({"added_tokens_decoder": {"-1": {"content": "x"}}})"), HasSubstr("a token id in [0,"));
-  EXPECT_THAT(error_with(R"({"added_tokens_decoder": {"300": {"content": ""}}})"), HasSubstr("not empty"));
+  EXPECT_THAT(error_with(R"({"added_tokens_decoder": {"259": {"content": "x"}}})"),
+              HasSubstr("gives id 259"));
+  EXPECT_THAT(error_with(R"({"added_tokens_decoder": {"-1": {"content": "x"}}})"),
+              HasSubstr("a token id in [0,"));
+  EXPECT_THAT(error_with(R"({"added_tokens_decoder": {"300": {"content": ""}}})"),
+              HasSubstr("not empty"));
   EXPECT_THAT(error_with(R"({"add_bos_token": "yes"})"), HasSubstr("/add_bos_token"));
   EXPECT_THAT(error_with("[]"), HasSubstr("an object is required"));
 }
@@ -106,7 +113,8 @@ TEST(SentencePieceModel, RejectsCraftedFiles) {
   EXPECT_THAT(model_error(""), HasSubstr("there is no piece"));
   EXPECT_THAT(model_error(good + piece_field("a", 0, 1)), HasSubstr("occurs twice"));
   EXPECT_THAT(model_error(good + piece_field("<unk2>", 0, 2)), HasSubstr("2 unknown pieces"));
-  EXPECT_THAT(model_error(good + piece_field(std::string(4097, 'x'), 0, 1)), HasSubstr("at most 4096"));
+  EXPECT_THAT(model_error(good + piece_field(std::string(4097, 'x'), 0, 1)),
+              HasSubstr("at most 4096"));
   EXPECT_THAT(model_error(good + piece_field(std::string("x\0y", 3), 0, 1)), HasSubstr("NUL"));
   EXPECT_THAT(model_error(good + piece_field("\xC3", 0, 1)), HasSubstr("not valid UTF-8"));
   EXPECT_THAT(model_error(good + piece_field("", 0, 1)), HasSubstr("is empty"));
@@ -116,7 +124,8 @@ TEST(SentencePieceModel, RejectsCraftedFiles) {
   EXPECT_THAT(model_error("\x0b"), HasSubstr("wire type 3"));
   EXPECT_THAT(model_error(good + integer_field(1, 5)), HasSubstr("not a string or message"));
   std::string nested = good;
-  for (int n = 1; n <= 65; ++n) nested += piece_field("u" + std::string(static_cast<size_t>(n), 'u'), 0, 4);
+  for (int n = 1; n <= 65; ++n)
+    nested += piece_field("u" + std::string(static_cast<size_t>(n), 'u'), 0, 4);
   EXPECT_THAT(model_error(nested), HasSubstr("user-defined pieces begin one another"));
 }
 
@@ -125,7 +134,8 @@ TEST(SentencePieceModel, RejectsEveryCut) {
   const TempFolder folder;
   for (size_t n = 0; n < good.size(); ++n) {
     const std::string cut = good.substr(0, n);
-    try {  // a cut between two fields may leave a whole model; it must be read or refused, nothing else
+    try {  // a cut between two fields may leave a whole model; it must be read or refused, nothing
+           // else
       parse_sentencepiece_model(cut, "cut.model");
       if (n % 40 == 0) load_tokenizer(folder.write("cut.model", cut));
     } catch (const Error& error) {
@@ -146,15 +156,16 @@ TEST(SentencePieceModel, RejectsNormalizationTablesThatLeadOutside) {
   units[0] = 1u << 10;                            // the root's successors begin at 1
   EXPECT_EQ(with_table(units, std::string(2, '\0')), "");
   EXPECT_THAT(with_table(units, "ab"), HasSubstr("do not end in NUL"));
-  EXPECT_THAT(with_table(std::vector<uint32_t>(100, 0), std::string(1, '\0')), HasSubstr("normalization trie has 400 bytes"));
+  EXPECT_THAT(with_table(std::vector<uint32_t>(100, 0), std::string(1, '\0')),
+              HasSubstr("normalization trie has 400 bytes"));
   auto outside = units;
   outside[0] = 4096u << 10;
   EXPECT_THAT(with_table(outside, std::string(2, '\0')), HasSubstr("leads outside itself"));
   auto value = units;
-  value[0] |= 1u << 8;              // a key ends at the root; its value is unit 1
+  value[0] |= 1u << 8;  // a key ends at the root; its value is unit 1
   value[1] = 0x80000000u | 7;
   EXPECT_THAT(with_table(value, std::string(2, '\0')), HasSubstr("names a string outside"));
-  auto loop = units;                // the root, with a value, is its own successor by the label 1
+  auto loop = units;  // the root, with a value, is its own successor by the label 1
   loop[0] = 1u << 10 | 1u << 8 | 1u;
   loop[1] = 0;
   EXPECT_THAT(with_table(loop, std::string(2, '\0')), HasSubstr("nests more than 32"));
@@ -176,25 +187,30 @@ TEST_F(RealTokenizer, MatchesReference) {
   EXPECT_THAT(tokenizer_->encode("hello"), ElementsAre(6312, 28709));
   EXPECT_THAT(tokenizer_->encode("hello</s>\n<|user|>\nhi"),
               ElementsAre(6312, 28709, 2, 28705, 13, 28789, 28766, 1838, 28766, 28767, 13, 5365));
-  EXPECT_THAT(tokenizer_->encode("a\n\n\tb é 🎉"), ElementsAre(264, 13, 13, 12, 28726, 1233, 28705, 31862));
+  EXPECT_THAT(tokenizer_->encode("a\n\n\tb é 🎉"),
+              ElementsAre(264, 13, 13, 12, 28726, 1233, 28705, 31862));
 }
 
-/// Where joint tokenization splits at the seam, apart and together agree; decoding always gives the text back.
+/// Where joint tokenization splits at the seam, apart and together agree; decoding always gives the
+/// text back.
 TEST_F(RealTokenizer, RoundTripOfSplitTexts) {
   const uint32_t seed = 20240607;
   SCOPED_TRACE(seed);
   std::mt19937 random(seed);
-  const std::vector<std::string> words{"hello", " ", "\n", "  ", "é", "日本", "🎉", "123", "</s>", "<s>", ".", "Answer:", "\t", "ß", "'s"};
+  const std::vector<std::string> words{"hello", " ",   "\n", "  ",      "é",  "日本", "🎉", "123",
+                                       "</s>",  "<s>", ".",  "Answer:", "\t", "ß",    "'s"};
   int agreeing = 0;
   for (int i = 0; i < 2000; ++i) {
     std::string prompt = "Q", completion;
     for (uint32_t n = random() % 6; n > 0; --n) prompt += words[random() % words.size()];
     for (uint32_t n = 1 + random() % 6; n > 0; --n) completion += words[random() % words.size()];
-    const Ids first = tokenizer_->encode(prompt), second = tokenizer_->encode_continuation(completion);
+    const Ids first = tokenizer_->encode(prompt),
+              second = tokenizer_->encode_continuation(completion);
     const Ids joint = tokenizer_->encode(prompt + completion);
     Ids apart = first;
     apart.insert(apart.end(), second.begin(), second.end());
-    // A completion behind a special token is the one place where the two differ by rule: no dummy prefix is added.
+    // A completion behind a special token is the one place where the two differ by rule: no dummy
+    // prefix is added.
     const bool after_special = prompt.ends_with("s>");
     if (!after_special) {
       EXPECT_EQ(tokenizer_->decode(apart), prompt + completion);

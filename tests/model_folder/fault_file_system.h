@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file system in memory that fails or crashes at the n-th call and forgets what was not synced. It holds what POSIX
-// promises and no more: bytes are durable after fsync of their file, names after fsync of their folder, and a crash may
-// keep any subset of the rest. Every open, write, sync, rename and unlink is one call. Nothing touches the disk.
+// A file system in memory that fails or crashes at the n-th call and forgets what was not synced.
+// It holds what POSIX promises and no more: bytes are durable after fsync of their file, names
+// after fsync of their folder, and a crash may keep any subset of the rest. Every open, write,
+// sync, rename and unlink is one call. Nothing touches the disk.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -19,14 +20,16 @@
 
 namespace pref::testing_util {
 
-/// Thrown in place of the process's end: derived from nothing, so that no handler for errors takes it.
+/// Thrown in place of the process's end: derived from nothing, so that no handler for errors takes
+/// it.
 struct Crash {};
 
 enum class Fault {
   none,
   error,         ///< the call fails with ENOSPC; a write leaves half of its bytes
   errors_after,  ///< it and every later call fail
-  crash_before,  ///< the process ends before the call takes effect; a write leaves half of its bytes
+  crash_before,  ///< the process ends before the call takes effect; a write leaves half of its
+                 ///< bytes
   crash_after,   ///< it ends just after
 };
 
@@ -41,8 +44,8 @@ class FaultFileSystem final : public FileSystem {
   int64_t calls() const { return calls_; }
   bool crashed() const { return crashed_; }
 
-  /// The machine starts again. `keep(n)` draws from [0, n): for each unsynced change whether it survives (0: it does
-  /// not). Without it, nothing unsynced survives.
+  /// The machine starts again. `keep(n)` draws from [0, n): for each unsynced change whether it
+  /// survives (0: it does not). Without it, nothing unsynced survives.
   void restart(const std::function<uint64_t(uint64_t)>& keep = nullptr) {
     forget(*root_, keep);
     crashed_ = false;
@@ -79,24 +82,27 @@ class FaultFileSystem final : public FileSystem {
       for (const auto& [name, child] : node->entries) out.push_back(name);
     return out;
   }
-  const std::vector<std::string>& removed() const { return removed_; }  ///< every path given to remove_all
+  const std::vector<std::string>& removed() const {
+    return removed_;
+  }  ///< every path given to remove_all
   uint64_t free = uint64_t{1} << 40;
 
   // ---- FileSystem ----
 
   std::unique_ptr<WritableFile> create(const std::string& path) override {
     return call(ErrorKind::cannot_create, path, "cannot be created", [&] {
-      require(find(path) == nullptr, ErrorKind::cannot_create, "file", path, ": cannot be created: File exists.");
+      require(find(path) == nullptr, ErrorKind::cannot_create, "file", path,
+              ": cannot be created: File exists.");
       return open_output(path);
     });
   }
   std::unique_ptr<WritableFile> append(const std::string& path) override {
-    return call(ErrorKind::cannot_create, path, "cannot be created", [&] { return open_output(path); });
+    return call(ErrorKind::cannot_create, path, "cannot be created",
+                [&] { return open_output(path); });
   }
   std::unique_ptr<MappedFile> map(const std::string& path) override {
-    return call(ErrorKind::io, path, "cannot be mapped", [&] {
-      return std::make_unique<Map>(file(path)->data);
-    });
+    return call(ErrorKind::io, path, "cannot be mapped",
+                [&] { return std::make_unique<Map>(file(path)->data); });
   }
   std::string read(const std::string& path, uint64_t max_bytes) override {
     return call(ErrorKind::io, path, "reading failed", [&] {
@@ -117,7 +123,8 @@ class FaultFileSystem final : public FileSystem {
   }
   std::vector<std::string> list(const std::string& directory) override {
     return call(ErrorKind::io, directory, "cannot be listed", [&] {
-      require(need(directory, "list")->directory, ErrorKind::missing_input, "file", directory, ": not a folder.");
+      require(need(directory, "list")->directory, ErrorKind::missing_input, "file", directory,
+              ": not a folder.");
       return names(directory);
     });
   }
@@ -128,17 +135,20 @@ class FaultFileSystem final : public FileSystem {
     call(ErrorKind::io, from, "cannot be renamed", [&] {
       require(parent_of(from) == parent_of(to), ErrorKind::internal, "file",
               "only renames within a folder are modelled.");
-      require(find(to) == nullptr, ErrorKind::cannot_create, "file", from, ": cannot be renamed: File exists.");
+      require(find(to) == nullptr, ErrorKind::cannot_create, "file", from,
+              ": cannot be renamed: File exists.");
       const std::shared_ptr<Node> node = need(from, "rename");
       Node& folder = folder_of(from);
       folder.entries.erase(last_of(from));
       folder.entries[last_of(to)] = node;
-      folder.pending.push_back({last_of(from), last_of(to), node});  // one change: POSIX renames atomically
+      folder.pending.push_back(
+          {last_of(from), last_of(to), node});  // one change: POSIX renames atomically
     });
   }
   void remove_all(const std::string& path) override {
     removed_.push_back(path);
-    require(removable_path(path), ErrorKind::internal, "file", "remove_all(\"", path, "\") is refused.");
+    require(removable_path(path), ErrorKind::internal, "file", "remove_all(\"", path,
+            "\") is refused.");
     if (find(path) != nullptr) unlink(path);
   }
   void truncate(const std::string& path, uint64_t size) override {
@@ -160,7 +170,8 @@ class FaultFileSystem final : public FileSystem {
 
  private:
   struct Node;
-  /// A change of a folder that is not durable: a name gone, a name made, or both at once (a rename).
+  /// A change of a folder that is not durable: a name gone, a name made, or both at once (a
+  /// rename).
   struct Change {
     std::string gone, made;
     std::shared_ptr<Node> node;
@@ -175,7 +186,9 @@ class FaultFileSystem final : public FileSystem {
   class Map final : public MappedFile {
    public:
     explicit Map(std::string data) : data_(std::move(data)) {}
-    const std::byte* data() const override { return reinterpret_cast<const std::byte*>(data_.data()); }
+    const std::byte* data() const override {
+      return reinterpret_cast<const std::byte*>(data_.data());
+    }
     uint64_t size() const override { return data_.size(); }
 
    private:
@@ -190,7 +203,8 @@ class FaultFileSystem final : public FileSystem {
     void write(const void* data, size_t size) override {
       const std::string_view text(static_cast<const char*>(data), size);
       const auto half = [&] { node_->data.append(text.substr(0, size / 2)); };
-      owner_.call(ErrorKind::io, path_, "writing failed", [&] { node_->data.append(text); }, half);
+      owner_.call(
+          ErrorKind::io, path_, "writing failed", [&] { node_->data.append(text); }, half);
     }
     void sync() override {
       owner_.call(ErrorKind::io, path_, "fsync failed", [&] { node_->durable_data = node_->data; });
@@ -206,12 +220,13 @@ class FaultFileSystem final : public FileSystem {
   };
 
   template <class Effect>
-  std::invoke_result_t<Effect&> call(ErrorKind kind, const std::string& path, std::string_view what, Effect effect) {
+  std::invoke_result_t<Effect&> call(ErrorKind kind, const std::string& path, std::string_view what,
+                                     Effect effect) {
     return call(kind, path, what, effect, [] {});
   }
   template <class Effect, class Partial>
-  std::invoke_result_t<Effect&> call(ErrorKind kind, const std::string& path, std::string_view what, Effect effect,
-                                     Partial partial) {
+  std::invoke_result_t<Effect&> call(ErrorKind kind, const std::string& path, std::string_view what,
+                                     Effect effect, Partial partial) {
     if (crashed_) throw Crash();
     const int64_t index = calls_++;
     const bool hit = fault_ == Fault::errors_after ? index >= fault_call_ : index == fault_call_;
@@ -272,12 +287,14 @@ class FaultFileSystem final : public FileSystem {
   const Node* find(const std::string& path) const { return lookup(path).get(); }
   std::shared_ptr<Node> need(const std::string& path, std::string_view what) const {
     std::shared_ptr<Node> node = lookup(path);
-    require(node != nullptr, ErrorKind::missing_input, "file", path, ": ", what, ": No such file or directory.");
+    require(node != nullptr, ErrorKind::missing_input, "file", path, ": ", what,
+            ": No such file or directory.");
     return node;
   }
   std::shared_ptr<Node> file(const std::string& path) const {
     std::shared_ptr<Node> node = need(path, "open");
-    require(!node->directory, ErrorKind::missing_input, "file", path, ": a regular file is required.");
+    require(!node->directory, ErrorKind::missing_input, "file", path,
+            ": a regular file is required.");
     return node;
   }
   Node& folder_of(const std::string& path) const { return *need(parent_of(path), "open"); }
@@ -323,7 +340,8 @@ class FaultFileSystem final : public FileSystem {
       const std::string written = std::exchange(node.data, node.durable_data);
       if (choice == 1) node.data = written;
       if (choice == 2) node.data = written.substr(0, keep(written.size() + 1));
-      if (choice == 3) node.data.resize(written.size(), '\0');  // the size survived, the bytes did not
+      if (choice == 3)
+        node.data.resize(written.size(), '\0');  // the size survived, the bytes did not
       node.durable_data = node.data;
       return;
     }
@@ -342,7 +360,8 @@ class FaultFileSystem final : public FileSystem {
     node.pending.clear();
     for (const auto& [name, child] : node.entries) settle(*child);
   }
-  static void collect(const Node& node, const std::string& path, std::map<std::string, std::string>& out) {
+  static void collect(const Node& node, const std::string& path,
+                      std::map<std::string, std::string>& out) {
     if (!node.directory) {
       out[path] = node.data;
       return;

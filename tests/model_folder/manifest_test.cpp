@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints against a file system that fails, crashes and forgets: whatever happens, what was complete stays
-// complete, and what is damaged is never loaded. All but the one test named OnDisk run in memory; that one stays in a
-// folder of its own.
+// Checkpoints against a file system that fails, crashes and forgets: whatever happens, what was
+// complete stays complete, and what is damaged is never loaded. All but the one test named OnDisk
+// run in memory; that one stays in a folder of its own.
 #include "libpref/train/manifest.h"
 
 #include <gmock/gmock.h>
@@ -38,19 +38,24 @@ const std::string kRun = "/runs/dpo";
 /// Two tensors whose bytes depend on the step.
 class Tensors final : public TensorSource {
  public:
-  explicit Tensors(int64_t step) : data_{std::string(24, static_cast<char>(step)), std::string(6, '\x5a')} {}
+  explicit Tensors(int64_t step)
+      : data_{std::string(24, static_cast<char>(step)), std::string(6, '\x5a')} {}
   static std::vector<TensorEntry> entries() {
     return {{.name = "w", .type = TensorType::f32, .shape = {2, 3}},
             {.name = "b", .type = TensorType::bf16, .shape = {3}}};
   }
-  std::span<const std::byte> bytes(size_t index) override { return std::as_bytes(std::span(data_[index])); }
+  std::span<const std::byte> bytes(size_t index) override {
+    return std::as_bytes(std::span(data_[index]));
+  }
 
  private:
   std::string data_[2];
 };
 
 std::string log_text(int64_t step) { return "step " + std::to_string(step) + "\n"; }
-std::string state_text(int64_t step) { return "{\"row\":" + std::to_string(8 * step) + ",\"epoch\":1}"; }
+std::string state_text(int64_t step) {
+  return "{\"row\":" + std::to_string(8 * step) + ",\"epoch\":1}";
+}
 
 Checkpoint save(FileSystem& files, int64_t step) {
   CheckpointWriter writer(files, kRun, step, 1000);
@@ -72,7 +77,8 @@ void expect_saved(FileSystem& files, const Checkpoint& checkpoint) {
   ASSERT_NE(tensors.find("w"), nullptr);
   const auto bytes = tensors.bytes(*tensors.find("w"));
   EXPECT_EQ(bytes.size(), 24u);
-  EXPECT_TRUE(std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == std::byte(step); }));
+  EXPECT_TRUE(
+      std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == std::byte(step); }));
 }
 
 template <class Run>
@@ -88,13 +94,18 @@ std::string error_of(ErrorKind kind, Run run) {
 
 class ManifestTest : public testing::Test {
  protected:
-  void SetUp() override { set_log_level(LogLevel::error); }  // each checkpoint passed over is a warning
+  void SetUp() override {
+    set_log_level(LogLevel::error);
+  }  // each checkpoint passed over is a warning
   void TearDown() override {
     set_log_level(LogLevel::info);
     for (const std::string& path : files_.removed())
-      EXPECT_THAT(path, MatchesRegex("/runs/(a/)?dpo/(checkpoint-[0-9]+\\.tmp-[0-9a-f]+|\\.trash-[0-9a-f]+)"));
+      EXPECT_THAT(
+          path,
+          MatchesRegex("/runs/(a/)?dpo/(checkpoint-[0-9]+\\.tmp-[0-9a-f]+|\\.trash-[0-9a-f]+)"));
   }
-  /// The names in the run folder: "checkpoint-20", and "temporary" or "trash" for what is left over.
+  /// The names in the run folder: "checkpoint-20", and "temporary" or "trash" for what is left
+  /// over.
   std::vector<std::string> run_names(const FaultFileSystem& files) {
     std::vector<std::string> names = files.names(kRun);
     for (std::string& name : names) {
@@ -109,7 +120,8 @@ class ManifestTest : public testing::Test {
   }
   /// A manifest with the right digest over `rest`, which follows the first line.
   void put_manifest(int64_t step, const std::string& rest) {
-    files_.put(folder_of(step) + "/manifest.json", "{\"sha256\":\"" + sha256_hex(rest) + "\",\n" + rest);
+    files_.put(folder_of(step) + "/manifest.json",
+               "{\"sha256\":\"" + sha256_hex(rest) + "\",\n" + rest);
   }
 
   FaultFileSystem files_;
@@ -121,15 +133,18 @@ TEST_F(ManifestTest, ValueManifestText) {
   CheckpointWriter writer(files_, kRun, 20, 3);
   writer.add_file("b.txt", "");
   writer.add_file("a.txt", "abc");
-  const Checkpoint checkpoint = writer.commit({{"rows", "[ 1, 2.5 ]"}, {"cursor", "{\"row\": 7, \"epoch\": 1}"}});
+  const Checkpoint checkpoint =
+      writer.commit({{"rows", "[ 1, 2.5 ]"}, {"cursor", "{\"row\": 7, \"epoch\": 1}"}});
   EXPECT_EQ(checkpoint.state_text("rows"), "[1,2.5]");
   const std::string text = files_.bytes(folder_of(20) + "/manifest.json");
   // The digests of "abc" and of nothing are FIPS 180's examples.
   const std::string rest =
       "\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,"
       "\"state\":{\"cursor\":{\"row\":7,\"epoch\":1},\"rows\":[1,2.5]},\"files\":["
-      "{\"name\":\"a.txt\",\"size\":3,\"sha256\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"},"
-      "{\"name\":\"b.txt\",\"size\":0,\"sha256\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}"
+      "{\"name\":\"a.txt\",\"size\":3,\"sha256\":"
+      "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"},"
+      "{\"name\":\"b.txt\",\"size\":0,\"sha256\":"
+      "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}"
       "]}\n";
   EXPECT_EQ(text, "{\"sha256\":\"" + sha256_hex(rest) + "\",\n" + rest);
 }
@@ -172,9 +187,10 @@ TEST_F(ManifestTest, RoundTripFilesOfOtherRanks) {
   {
     CheckpointWriter writer(files_, kRun, 4, 1000);
     Tensors tensors(4);
-    const CheckpointFile a = write_checkpoint_file(files_, writer.folder(), "metrics.jsonl", log_text(4));
-    const CheckpointFile b =
-        write_checkpoint_tensors(files_, writer.folder(), "model.safetensors", Tensors::entries(), tensors);
+    const CheckpointFile a =
+        write_checkpoint_file(files_, writer.folder(), "metrics.jsonl", log_text(4));
+    const CheckpointFile b = write_checkpoint_tensors(files_, writer.folder(), "model.safetensors",
+                                                      Tensors::entries(), tensors);
     EXPECT_EQ(a.size, log_text(4).size());
     writer.add_written(b);
     writer.add_written(a);
@@ -187,8 +203,9 @@ TEST_F(ManifestTest, RoundTripFilesOfOtherRanks) {
   CheckpointFile file = write_checkpoint_file(files_, writer.folder(), "rank1.bin", "12345");
   file.size = 6;
   writer.add_written(file);
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { writer.commit({}); }),
-              AllOf(HasSubstr("rank1.bin: must have 6 bytes, has 5"), HasSubstr("same run folder")));
+  EXPECT_THAT(
+      error_of(ErrorKind::io, [&] { writer.commit({}); }),
+      AllOf(HasSubstr("rank1.bin: must have 6 bytes, has 5"), HasSubstr("same run folder")));
   CheckpointWriter other(files_, kRun, 6, 1000);
   other.add_written({.name = "rank1.bin", .size = 5, .sha256 = std::string(64, '0')});
   EXPECT_THAT(error_of(ErrorKind::io, [&] { other.commit({}); }),
@@ -223,34 +240,69 @@ TEST_F(ManifestTest, RoundTripOnDisk) {
 
 TEST_F(ManifestTest, RejectsBadArguments) {
   CheckpointWriter writer(files_, kRun, 1, 10);
-  for (const std::string name : {"", ".", "..", ".hidden", "a/b", "/a", "a\\b", "a\nb", "\xc3\xa9", "manifest.json"}) {
-    EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_file(name, ""); }), HasSubstr("plain file name")) << name;
+  for (const std::string name :
+       {"", ".", "..", ".hidden", "a/b", "/a", "a\\b", "a\nb", "\xc3\xa9", "manifest.json"}) {
+    EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_file(name, ""); }),
+                HasSubstr("plain file name"))
+        << name;
     EXPECT_THAT(error_of(ErrorKind::option, [&] { write_checkpoint_file(files_, kRun, name, ""); }),
                 HasSubstr("plain file name"));
-    EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_written({name, 0, std::string(64, 'a')}); }),
+    EXPECT_THAT(error_of(ErrorKind::option,
+                         [&] {
+                           writer.add_written({name, 0, std::string(64, 'a')});
+                         }),
                 HasSubstr("plain file name"));
   }
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_file(std::string(256, 'a'), ""); }), HasSubstr("plain"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_written({"a", 0, "abc"}); }), HasSubstr("64"));
+  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_file(std::string(256, 'a'), ""); }),
+              HasSubstr("plain"));
+  EXPECT_THAT(error_of(ErrorKind::option,
+                       [&] {
+                         writer.add_written({"a", 0, "abc"});
+                       }),
+              HasSubstr("64"));
   const CheckpointFile file = write_checkpoint_file(files_, writer.folder(), "a", "x");
   writer.add_written(file);
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_written(file); }), HasSubstr("\"a\" is added twice"));
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { writer.add_file("a", "x"); }), HasSubstr("File exists"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.commit({{"x", "{"}}); }), HasSubstr("state \"x\" must be JSON"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.commit({{"x", "1 2"}}); }), HasSubstr("must be JSON"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.commit({{"x", std::string(70, '[') + std::string(70, ']')}}); }),
+  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.add_written(file); }),
+              HasSubstr("\"a\" is added twice"));
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { writer.add_file("a", "x"); }),
+              HasSubstr("File exists"));
+  EXPECT_THAT(error_of(ErrorKind::option,
+                       [&] {
+                         writer.commit({{"x", "{"}});
+                       }),
+              HasSubstr("state \"x\" must be JSON"));
+  EXPECT_THAT(error_of(ErrorKind::option,
+                       [&] {
+                         writer.commit({{"x", "1 2"}});
+                       }),
+              HasSubstr("must be JSON"));
+  EXPECT_THAT(error_of(ErrorKind::option,
+                       [&] {
+                         writer.commit({{"x", std::string(70, '[') + std::string(70, ']')}});
+                       }),
               HasSubstr("deeper than 64"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { writer.commit({{"\xff", "1"}}); }), HasSubstr("must be JSON"));
+  EXPECT_THAT(error_of(ErrorKind::option,
+                       [&] {
+                         writer.commit({{"\xff", "1"}});
+                       }),
+              HasSubstr("must be JSON"));
   writer.commit({});
-  EXPECT_THAT(error_of(ErrorKind::internal, [&] { writer.add_file("b", "x"); }), HasSubstr("after commit"));
+  EXPECT_THAT(error_of(ErrorKind::internal, [&] { writer.add_file("b", "x"); }),
+              HasSubstr("after commit"));
   EXPECT_THAT(error_of(ErrorKind::internal, [&] { writer.commit({}); }), HasSubstr("after commit"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { CheckpointWriter(files_, "", 1, 1); }), HasSubstr("empty"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { CheckpointWriter(files_, kRun, -1, 1); }), HasSubstr(">= 0"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { prune_checkpoints(files_, kRun, 0); }), HasSubstr("at least one"));
-  EXPECT_THAT(error_of(ErrorKind::option, [&] { clear_stale_checkpoints(files_, ""); }), HasSubstr("empty"));
+  EXPECT_THAT(error_of(ErrorKind::option, [&] { CheckpointWriter(files_, "", 1, 1); }),
+              HasSubstr("empty"));
+  EXPECT_THAT(error_of(ErrorKind::option, [&] { CheckpointWriter(files_, kRun, -1, 1); }),
+              HasSubstr(">= 0"));
+  EXPECT_THAT(error_of(ErrorKind::option, [&] { prune_checkpoints(files_, kRun, 0); }),
+              HasSubstr("at least one"));
+  EXPECT_THAT(error_of(ErrorKind::option, [&] { clear_stale_checkpoints(files_, ""); }),
+              HasSubstr("empty"));
   const Checkpoint checkpoint = open_checkpoint(files_, folder_of(1));
-  EXPECT_THAT(error_of(ErrorKind::digest, [&] { checkpoint.path("b"); }), HasSubstr("lists no file \"b\""));
-  EXPECT_THAT(error_of(ErrorKind::digest, [&] { checkpoint.state_text("b"); }), HasSubstr("no state \"b\""));
+  EXPECT_THAT(error_of(ErrorKind::digest, [&] { checkpoint.path("b"); }),
+              HasSubstr("lists no file \"b\""));
+  EXPECT_THAT(error_of(ErrorKind::digest, [&] { checkpoint.state_text("b"); }),
+              HasSubstr("no state \"b\""));
 }
 
 TEST_F(ManifestTest, RejectsWithoutFreeSpace) {
@@ -260,11 +312,13 @@ TEST_F(ManifestTest, RejectsWithoutFreeSpace) {
   } cases[] = {{100, 104, false}, {100, 105, true}, {30, 31, false}, {30, 32, true}, {0, 0, true}};
   for (const auto& c : cases) {
     files_.free = c.free;
-    const std::string error = error_of(ErrorKind::io, [&] { CheckpointWriter(files_, kRun, 1, c.planned); });
+    const std::string error =
+        error_of(ErrorKind::io, [&] { CheckpointWriter(files_, kRun, 1, c.planned); });
     if (c.begun) {
       EXPECT_EQ(error, "no error");
     } else {
-      EXPECT_THAT(error, AllOf(HasSubstr("checkpoint-1"), HasSubstr("needs " + std::to_string(c.planned) + " bytes"),
+      EXPECT_THAT(error, AllOf(HasSubstr("checkpoint-1"),
+                               HasSubstr("needs " + std::to_string(c.planned) + " bytes"),
                                HasSubstr(std::to_string(c.free) + " are free")));
     }
   }
@@ -274,10 +328,12 @@ TEST_F(ManifestTest, RejectsWithoutFreeSpace) {
 TEST_F(ManifestTest, RejectsToOverwriteAStep) {
   save(files_, 20);
   const auto before = files_.snapshot();
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { save(files_, 20); }), HasSubstr("already there and complete"));
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { save(files_, 20); }),
+              HasSubstr("already there and complete"));
   EXPECT_EQ(files_.snapshot(), before);
   files_.put(folder_of(30) + "/model.bin", "someone else's");
-  EXPECT_THAT(error_of(ErrorKind::io, [&] { save(files_, 30); }), HasSubstr("not a checkpoint of libpref"));
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { save(files_, 30); }),
+              HasSubstr("not a checkpoint of libpref"));
   EXPECT_TRUE(files_.has(folder_of(30) + "/model.bin"));
 }
 
@@ -291,7 +347,8 @@ TEST_F(ManifestTest, RejectsMissing) {
 
 /// Manifests whose digest is right but which no version wrote, or another one.
 TEST_F(ManifestTest, RejectsManifests) {
-  const std::string head = "\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":{},\"files\":[";
+  const std::string head =
+      "\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":{},\"files\":[";
   const std::string digest = std::string(64, 'a');
   const auto file = [](const std::string& name, const std::string& size, const std::string& sha) {
     return "{\"name\":\"" + name + "\",\"size\":" + size + ",\"sha256\":\"" + sha + "\"}";
@@ -302,13 +359,19 @@ TEST_F(ManifestTest, RejectsManifests) {
       {"\"format\":\"pref-checkpoint\",\"version\":2,\"step\":20,\"state\":{},\"files\":[]}",
        "format version 2 is unknown"},
       {"\"format\":\"other\",\"version\":1,\"step\":20,\"state\":{},\"files\":[]}", "is \"other\""},
-      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":30,\"state\":{},\"files\":[]}", "of step 30"},
-      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":-20,\"state\":{},\"files\":[]}", "\"step\" must be"},
-      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20.0,\"state\":{},\"files\":[]}", "\"step\" must be"},
-      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":9223372036854775808,\"state\":{},\"files\":[]}",
+      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":30,\"state\":{},\"files\":[]}",
+       "of step 30"},
+      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":-20,\"state\":{},\"files\":[]}",
+       "\"step\" must be"},
+      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20.0,\"state\":{},\"files\":[]}",
+       "\"step\" must be"},
+      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":9223372036854775808,\"state\":{},"
+       "\"files\":[]}",
        "too large"},
-      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":[],\"files\":[]}", "\"state\" must be"},
-      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":{},\"files\":{}}", "\"files\" must be"},
+      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":[],\"files\":[]}",
+       "\"state\" must be"},
+      {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":{},\"files\":{}}",
+       "\"files\" must be"},
       {"\"format\":\"pref-checkpoint\",\"version\":1,\"step\":20,\"state\":{}}", "files"},
       {"\"format\":\"pref-checkpoint\"", "parse"},
       {"", "parse"},
@@ -339,7 +402,8 @@ class DamageTest : public ManifestTest {
     ManifestTest::SetUp();
     save(files_, 20);
     save(files_, 30);
-    for (const std::string& name : files_.names(folder_of(30))) paths_.push_back(folder_of(30) + "/" + name);
+    for (const std::string& name : files_.names(folder_of(30)))
+      paths_.push_back(folder_of(30) + "/" + name);
     ASSERT_EQ(paths_.size(), 3u);
   }
   std::vector<std::string> paths_;
@@ -350,7 +414,8 @@ TEST_F(DamageTest, RejectsEveryFlippedBit) {
     std::string& bytes = files_.bytes(path);
     for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
       bytes[bit / 8] ^= static_cast<char>(1 << bit % 8);
-      EXPECT_THAT(error_of(ErrorKind::digest, [&] { open_checkpoint(files_, folder_of(30)); }), HasSubstr(path))
+      EXPECT_THAT(error_of(ErrorKind::digest, [&] { open_checkpoint(files_, folder_of(30)); }),
+                  HasSubstr(path))
           << path << " bit " << bit;
       bytes[bit / 8] ^= static_cast<char>(1 << bit % 8);
     }
@@ -364,7 +429,8 @@ TEST_F(DamageTest, RejectsEveryLength) {
     for (size_t size = 0; size <= whole.size() + 1; ++size) {
       if (size == whole.size()) continue;
       files_.bytes(path) = (whole + "\n").substr(0, size);
-      EXPECT_THAT(error_of(ErrorKind::digest, [&] { open_checkpoint(files_, folder_of(30)); }), HasSubstr(path))
+      EXPECT_THAT(error_of(ErrorKind::digest, [&] { open_checkpoint(files_, folder_of(30)); }),
+                  HasSubstr(path))
           << path << " cut to " << size;
     }
     EXPECT_EQ(newest(), 20);
@@ -387,12 +453,20 @@ TEST_F(DamageTest, RejectsMissingAndSwapped) {
     EXPECT_THAT(passed_over, ElementsAre(AllOf(HasSubstr(folder_of(30)), HasSubstr(expected))));
   };
   for (const std::string& path : paths_)
-    damaged([&](auto& files) { files.erase(path); }, path.ends_with("manifest.json") ? "no manifest" : "is missing");
-  damaged([&](auto& files) { files.erase(paths_[2]), files.make_folders(paths_[2]); }, "is missing");
+    damaged([&](auto& files) { files.erase(path); },
+            path.ends_with("manifest.json") ? "no manifest" : "is missing");
+  damaged([&](auto& files) { files.erase(paths_[2]), files.make_folders(paths_[2]); },
+          "is missing");
   damaged([&](auto& files) { files.swap(paths_[1], paths_[2]); }, paths_[1]);
   // Files of one name and size from two steps: the tensors, then the manifests.
-  damaged([&](auto& files) { files.bytes(paths_[2]) = files.bytes(folder_of(20) + "/model.safetensors"); }, "SHA-256");
-  damaged([&](auto& files) { files.bytes(paths_[0]) = files.bytes(folder_of(20) + "/manifest.json"); }, "of step 20");
+  damaged(
+      [&](auto& files) {
+        files.bytes(paths_[2]) = files.bytes(folder_of(20) + "/model.safetensors");
+      },
+      "SHA-256");
+  damaged(
+      [&](auto& files) { files.bytes(paths_[0]) = files.bytes(folder_of(20) + "/manifest.json"); },
+      "of step 20");
 }
 
 TEST_F(DamageTest, RejectsRenamedFolder) {
@@ -417,8 +491,9 @@ TEST_F(DamageTest, ReplacesADamagedStep) {
 TEST_F(ManifestTest, FindsTheNewestByNumber) {
   EXPECT_EQ(newest(), -1);  // no run folder
   for (const int64_t step : {9, 100, 10}) save(files_, step);
-  for (const std::string name : {"checkpoint-0200", "checkpoint-x", "checkpoint-", "checkpoint--300", "checkpoint-400 ",
-                                 "checkpoint-500.tmp-ab", ".trash-ab", "checkpoint-99999999999999999999", "best"})
+  for (const std::string name :
+       {"checkpoint-0200", "checkpoint-x", "checkpoint-", "checkpoint--300", "checkpoint-400 ",
+        "checkpoint-500.tmp-ab", ".trash-ab", "checkpoint-99999999999999999999", "best"})
     files_.make_folders(kRun + "/" + name);
   files_.put(kRun + "/checkpoint-600", "a file");
   std::vector<std::string> passed_over;
@@ -454,28 +529,30 @@ TEST_F(ManifestTest, FindsThroughReadErrors) {
 
 TEST_F(ManifestTest, PruneKeepsTheNewestComplete) {
   for (const int64_t step : {8, 9, 10, 11, 12, 100}) save(files_, step);
-  files_.bytes(folder_of(100) + "/metrics.jsonl")[0] ^= 1;              // found by its digest only
-  files_.bytes(folder_of(11) + "/metrics.jsonl").pop_back();            // found by its size
-  files_.bytes(folder_of(9) + "/manifest.json").pop_back();             // damaged, older
-  files_.put(kRun + "/checkpoint-5/model.bin", "someone else's");       // no manifest: not ours
+  files_.bytes(folder_of(100) + "/metrics.jsonl")[0] ^= 1;         // found by its digest only
+  files_.bytes(folder_of(11) + "/metrics.jsonl").pop_back();       // found by its size
+  files_.bytes(folder_of(9) + "/manifest.json").pop_back();        // damaged, older
+  files_.put(kRun + "/checkpoint-5/model.bin", "someone else's");  // no manifest: not ours
   files_.put(kRun + "/notes.txt", "mine");
   prune_checkpoints(files_, kRun, 2);
-  EXPECT_THAT(run_names(files_), UnorderedElementsAre("checkpoint-10", "checkpoint-100", "checkpoint-11",
-                                                      "checkpoint-12", "checkpoint-5", "notes.txt"));
+  EXPECT_THAT(run_names(files_),
+              UnorderedElementsAre("checkpoint-10", "checkpoint-100", "checkpoint-11",
+                                   "checkpoint-12", "checkpoint-5", "notes.txt"));
   EXPECT_EQ(files_.removed().size(), 2u);
   prune_checkpoints(files_, kRun, 3);  // only two are complete
   EXPECT_EQ(files_.removed().size(), 2u);
   prune_checkpoints(files_, kRun, 1);
-  EXPECT_THAT(run_names(files_), UnorderedElementsAre("checkpoint-100", "checkpoint-12", "checkpoint-5", "notes.txt"));
+  EXPECT_THAT(run_names(files_),
+              UnorderedElementsAre("checkpoint-100", "checkpoint-12", "checkpoint-5", "notes.txt"));
   EXPECT_EQ(newest(), 12);
   prune_checkpoints(files_, "/runs/none", 1);  // nothing there, nothing done
 }
 
 TEST_F(ManifestTest, ClearRemovesOnlyLeftovers) {
   save(files_, 20);
-  const std::vector<std::string> others = {".trash",        ".trash-",       ".trash-xyz",        "a.tmp-12",
-                                           "best",          "checkpoint-x",  "checkpoint-3.tmp-", "checkpoint-3.tmp-xy",
-                                           ".trash-ab.txt", "checkpoint-4"};
+  const std::vector<std::string> others = {
+      ".trash",       ".trash-",           ".trash-xyz",          "a.tmp-12",      "best",
+      "checkpoint-x", "checkpoint-3.tmp-", "checkpoint-3.tmp-xy", ".trash-ab.txt", "checkpoint-4"};
   for (const std::string& name : others) files_.make_folders(kRun + "/" + name);
   for (const std::string name : {"checkpoint-30.tmp-0123456789abcdef", ".trash-0f"})
     files_.put(kRun + "/" + name + "/model.safetensors", "half");
@@ -515,7 +592,8 @@ TEST_F(ManifestTest, EveryFailedCallLeavesEarlierCheckpoints) {
   ASSERT_GE(calls, 40);
   for (const Fault fault : {Fault::error, Fault::errors_after}) {
     for (int64_t call = 0; call < calls; ++call) {
-      SCOPED_TRACE("call " + std::to_string(call) + (fault == Fault::error ? "" : " and all later ones"));
+      SCOPED_TRACE("call " + std::to_string(call) +
+                   (fault == Fault::error ? "" : " and all later ones"));
       FaultFileSystem files;
       files.free = 123456789;
       prepare(files);
@@ -533,7 +611,8 @@ TEST_F(ManifestTest, EveryFailedCallLeavesEarlierCheckpoints) {
       if (!saved) {
         EXPECT_THAT(error, AllOf(HasSubstr("/runs/dpo"), HasSubstr("No space left on device"),
                                  HasSubstr("needs 1000 bytes"),
-                                 AnyOf(HasSubstr("123456789 are free"), HasSubstr("unknown number are free"))));
+                                 AnyOf(HasSubstr("123456789 are free"),
+                                       HasSubstr("unknown number are free"))));
         EXPECT_TRUE(files.has(folder_of(10)));
         if (fault == Fault::error) {
           EXPECT_THAT(run_names(files), Not(Contains("temporary")));
@@ -562,15 +641,19 @@ void crash_everywhere(void (*prepare_files)(FaultFileSystem&), int64_t* states) 
   for (const Fault fault : {Fault::crash_before, Fault::crash_after}) {
     for (int64_t call = 0; call < calls; ++call) {
       for (int subset = 0; subset < 12; ++subset, ++*states) {
-        SCOPED_TRACE(testing::Message() << (fault == Fault::crash_before ? "before" : "after") << " call " << call
-                                        << " subset " << subset << " seed " << seed);
+        SCOPED_TRACE(testing::Message()
+                     << (fault == Fault::crash_before ? "before" : "after") << " call " << call
+                     << " subset " << subset << " seed " << seed);
         FaultFileSystem files;
         prepare_files(files);
         files.arm(fault, call);
         bool saved = false;
         EXPECT_THROW(save_and_prune(files, saved), Crash);
-        // 0: all that is unsynced is lost; 1: nothing is (the process was killed, the machine was not).
-        files.restart([&](uint64_t n) -> uint64_t { return subset == 0 ? 0 : subset == 1 ? 1 : random() % n; });
+        // 0: all that is unsynced is lost; 1: nothing is (the process was killed, the machine was
+        // not).
+        files.restart([&](uint64_t n) -> uint64_t {
+          return subset == 0 ? 0 : subset == 1 ? 1 : random() % n;
+        });
         const auto found = find_newest_checkpoint(files, kRun);
         ASSERT_TRUE(found.has_value());
         EXPECT_TRUE(found->step == 30 || (found->step == 20 && !saved)) << found->step;
@@ -579,7 +662,8 @@ void crash_everywhere(void (*prepare_files)(FaultFileSystem&), int64_t* states) 
         if (found->step == 20) save(files, 30);
         prune_checkpoints(files, kRun, kKeep);
         EXPECT_THAT(files.names(kRun), ElementsAre("checkpoint-20", "checkpoint-30"));
-        for (const int64_t step : {20, 30}) expect_saved(files, open_checkpoint(files, folder_of(step)));
+        for (const int64_t step : {20, 30})
+          expect_saved(files, open_checkpoint(files, folder_of(step)));
       }
     }
   }
@@ -604,7 +688,8 @@ TEST_F(ManifestTest, EveryCrashWhileReplacingADamagedStep) {
   EXPECT_GE(states, 1000);
 }
 
-/// A save whose last sync failed leaves a name that is not durable: pruning must not delete what may be the only one.
+/// A save whose last sync failed leaves a name that is not durable: pruning must not delete what
+/// may be the only one.
 TEST_F(ManifestTest, PruneAfterAFailedSync) {
   FaultFileSystem counting;
   save(counting, 20);
@@ -619,12 +704,14 @@ TEST_F(ManifestTest, PruneAfterAFailedSync) {
   for (const Fault fault : {Fault::crash_before, Fault::crash_after}) {
     for (int64_t call = 0; call < prune_calls; ++call) {
       for (int subset = 0; subset < 12; ++subset) {
-        SCOPED_TRACE(testing::Message() << "call " << call << " subset " << subset << " seed " << seed);
+        SCOPED_TRACE(testing::Message()
+                     << "call " << call << " subset " << subset << " seed " << seed);
         FaultFileSystem files;
         save(files, 20);
         files.settle();
         files.arm(Fault::error, save_calls - 1);
-        EXPECT_THAT(error_of(ErrorKind::io, [&] { save(files, 30); }), HasSubstr("fsync of the folder"));
+        EXPECT_THAT(error_of(ErrorKind::io, [&] { save(files, 30); }),
+                    HasSubstr("fsync of the folder"));
         files.arm(fault, call);
         EXPECT_THROW(prune_checkpoints(files, kRun, 1), Crash);
         files.restart([&](uint64_t n) { return random() % n; });
@@ -646,7 +733,8 @@ TEST_F(ManifestTest, FirstSaveMakesTheRunFolderDurable) {
   EXPECT_EQ(found->step, 1);
 }
 
-/// The saved tensors are durable before the manifest, also when nothing but the last sync was reached.
+/// The saved tensors are durable before the manifest, also when nothing but the last sync was
+/// reached.
 TEST_F(ManifestTest, WrittenFilesAreDurable) {
   files_.make_folders("/f");
   Tensors tensors(1);
@@ -665,12 +753,18 @@ TEST_F(ManifestTest, RejectsWriteErrorsOfOtherRanks) {
   for (int64_t call = 0; call < 4; ++call) {
     const std::string number = std::to_string(call);
     files_.arm(Fault::error, call);
-    EXPECT_THAT(error_of(ErrorKind::io, [&] { write_checkpoint_file(files_, "/f", "a" + number, "abc"); }),
-                AllOf(HasSubstr("/f/a"), HasSubstr("No space left"), HasSubstr("needs 3 bytes; 77 are free")));
+    EXPECT_THAT(
+        error_of(ErrorKind::io, [&] { write_checkpoint_file(files_, "/f", "a" + number, "abc"); }),
+        AllOf(HasSubstr("/f/a"), HasSubstr("No space left"),
+              HasSubstr("needs 3 bytes; 77 are free")));
     files_.arm(Fault::error, call);
     EXPECT_THAT(error_of(ErrorKind::io,
-                         [&] { write_checkpoint_tensors(files_, "/f", "t" + number, Tensors::entries(), tensors); }),
-                AllOf(HasSubstr("/f/t"), HasSubstr("No space left"), HasSubstr("needs 30 bytes; 77 are free")));
+                         [&] {
+                           write_checkpoint_tensors(files_, "/f", "t" + number, Tensors::entries(),
+                                                    tensors);
+                         }),
+                AllOf(HasSubstr("/f/t"), HasSubstr("No space left"),
+                      HasSubstr("needs 30 bytes; 77 are free")));
   }
 }
 

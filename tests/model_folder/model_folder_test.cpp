@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole model folders: written in any sharding and read back, bad folders by name, links as a hub cache has them.
+// Whole model folders: written in any sharding and read back, bad folders by name, links as a hub
+// cache has them.
 #include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
@@ -19,11 +20,13 @@ void write_model(const std::string& folder, const DecoderConfig& config, MemoryT
   write_model_folder(folder, config, "float32", {tensors.entries, &tensors}, source, shard_bytes);
 }
 
-std::vector<std::string> names_in(const std::string& folder) { return posix_file_system().list(folder); }
+std::vector<std::string> names_in(const std::string& folder) {
+  return posix_file_system().list(folder);
+}
 
 std::string entry(const std::string& name, size_t begin = 0) {
-  return "\"" + name + R"(":{"dtype":"U8","shape":[1],"data_offsets":[)" + std::to_string(begin) + "," +
-         std::to_string(begin + 1) + "]}";
+  return "\"" + name + R"(":{"dtype":"U8","shape":[1],"data_offsets":[)" + std::to_string(begin) +
+         "," + std::to_string(begin + 1) + "]}";
 }
 
 TEST(ModelFolder, ValueOfExpectedTensors) {
@@ -70,7 +73,8 @@ TEST(ModelFolder, RoundTripInAnySharding) {
   const DecoderConfig config = small_config("qwen3");
   const MemoryTensors tensors = random_tensors(config, TensorType::f32, seed);
   std::string digest;
-  for (const uint64_t shard_bytes : {uint64_t{5'000'000'000}, uint64_t{1000}, uint64_t{400}, uint64_t{1}}) {
+  for (const uint64_t shard_bytes :
+       {uint64_t{5'000'000'000}, uint64_t{1000}, uint64_t{400}, uint64_t{1}}) {
     const std::string folder = temp.file("m" + std::to_string(shard_bytes));
     write_model(folder, config, tensors, "", shard_bytes);
     const bool sharded = fs::exists(folder + "/model.safetensors.index.json");
@@ -95,7 +99,8 @@ TEST(ModelFolder, RoundTripInAnySharding) {
       const TensorEntry& wanted = tensors.entries[i];
       std::vector<float> values(static_cast<size_t>(wanted.elements()));
       weights.read_f32(wanted.name, wanted.shape, values.data());
-      EXPECT_EQ(std::memcmp(values.data(), tensors.values[i].data(), tensors.values[i].size()), 0) << wanted.name;
+      EXPECT_EQ(std::memcmp(values.data(), tensors.values[i].data(), tensors.values[i].size()), 0)
+          << wanted.name;
       EXPECT_EQ(weights.find(wanted.name).file->metadata().at("format"), "pt");
     }
     if (digest.empty()) digest = weights.digest();
@@ -127,15 +132,18 @@ TEST(ModelFolder, RoundTripOf16BitWeights) {
 
 TEST(ModelFolder, RoundTripCopiesTokenizerFiles) {
   TempFolder temp;
-  const std::vector<std::string> copied{"added_tokens.json", "chat_template.jinja", "generation_config.json",
-                                        "special_tokens_map.json", "tokenizer.json", "tokenizer.model",
+  const std::vector<std::string> copied{"added_tokens.json",      "chat_template.jinja",
+                                        "generation_config.json", "special_tokens_map.json",
+                                        "tokenizer.json",         "tokenizer.model",
                                         "tokenizer_config.json"};
   for (const std::string& name : copied) temp.write("source/" + name, "bytes of " + name);
   temp.write("source/README.md", "no");
   temp.write("source/optimizer.pt", "no");
   const DecoderConfig config = small_config("llama");
-  write_model(temp.file("out"), config, random_tensors(config, TensorType::f32, 1), temp.file("source"));
-  for (const std::string& name : copied) EXPECT_EQ(read_text(temp.file("out/" + name)), "bytes of " + name);
+  write_model(temp.file("out"), config, random_tensors(config, TensorType::f32, 1),
+              temp.file("source"));
+  for (const std::string& name : copied)
+    EXPECT_EQ(read_text(temp.file("out/" + name)), "bytes of " + name);
   EXPECT_EQ(names_in(temp.file("out")).size(), copied.size() + 2);
   // A trailing slash, missing parents, and an empty folder in the way are all right.
   fs::create_directory(temp.file("empty"));
@@ -152,7 +160,8 @@ TEST(ModelFolder, RejectsWritingOverAFolderAndLeavesNothingBehind) {
   temp.write("file", "f");
   fs::create_directory(temp.file("target"));
   fs::create_symlink("target", temp.file("link"));
-  const auto error = [&](const std::string& folder, const MemoryTensors& t, const std::string& source = "") {
+  const auto error = [&](const std::string& folder, const MemoryTensors& t,
+                         const std::string& source = "") {
     return error_of([&] { write_model(folder, config, t, source); });
   };
   const auto expect = [](const std::string& text, const std::string& fragment) {
@@ -162,7 +171,8 @@ TEST(ModelFolder, RejectsWritingOverAFolderAndLeavesNothingBehind) {
   expect(error(temp.file("file"), tensors), "exists and is not a folder");
   expect(error(temp.file("link"), tensors), "is a link");
   expect(error("", tensors), "a folder name is required, found \"\"");
-  expect(error(temp.file("x"), tensors, temp.file("none")), "no such folder; looked for tokenizer files");
+  expect(error(temp.file("x"), tensors, temp.file("none")),
+         "no such folder; looked for tokenizer files");
   MemoryTensors wrong = tensors;
   wrong.entries[0].shape = {8, 10};
   wrong.entries[1].name = "extra";
@@ -182,7 +192,9 @@ TEST(ModelFolder, RejectsWritingOverAFolderAndLeavesNothingBehind) {
   Breaks breaks;
   static_cast<MemoryTensors&>(breaks) = tensors;
   for (const char* name : {"broken", "target"})
-    expect(error_of([&] { write_model_folder(temp.file(name), config, "", {breaks.entries, &breaks}, ""); }),
+    expect(error_of([&] {
+             write_model_folder(temp.file(name), config, "", {breaks.entries, &breaks}, "");
+           }),
            "the source broke");
   EXPECT_TRUE(names_in(temp.file("target")).empty());
   EXPECT_EQ(names_in(temp.path()), (std::vector<std::string>{"file", "full", "link", "target"}));
@@ -193,7 +205,9 @@ TEST(ModelFolder, RejectsNamedBadFolders) {
   const std::string x = safetensors_bytes("{" + entry("a") + "}", "1");
   const std::string y = safetensors_bytes("{" + entry("b") + "}", "2");
   const std::string ab = R"("weight_map":{"a":"x.safetensors","b":"y.safetensors"})";
-  const auto shard = [](const std::string& name) { return Json{{"weight_map", {{"a", name}}}}.dump(); };
+  const auto shard = [](const std::string& name) {
+    return Json{{"weight_map", {{"a", name}}}}.dump();
+  };
   using Files = std::vector<std::pair<std::string, std::string>>;
   const struct {
     const char* name;
@@ -202,46 +216,101 @@ TEST(ModelFolder, RejectsNamedBadFolders) {
     const char* fragment;  // "" when the folder is good
   } cases[] = {
       {"good", "{" + ab + "}", {{"x.safetensors", x}, {"y.safetensors", y}}, ""},
-      {"wrong total_size is no error", R"({"metadata":{"total_size":99},)" + ab + "}", {{"x.safetensors", x}, {"y.safetensors", y}}, ""},
+      {"wrong total_size is no error",
+       R"({"metadata":{"total_size":99},)" + ab + "}",
+       {{"x.safetensors", x}, {"y.safetensors", y}},
+       ""},
       {"single beside an index", "not even JSON", {{"model.safetensors", x}}, ""},
-      {"unlisted file", "{" + ab + "}", {{"x.safetensors", x}, {"y.safetensors", y}, {"consolidated.safetensors", "?"}}, ""},
+      {"unlisted file",
+       "{" + ab + "}",
+       {{"x.safetensors", x}, {"y.safetensors", y}, {"consolidated.safetensors", "?"}},
+       ""},
       {"nothing", "", {}, "neither model.safetensors nor model.safetensors.index.json is there"},
-      {"bin", "", {{"pytorch_model.bin", "x"}}, "holds a PyTorch pickle (\"pytorch_model.bin\"), which may run code"},
+      {"bin",
+       "",
+       {{"pytorch_model.bin", "x"}},
+       "holds a PyTorch pickle (\"pytorch_model.bin\"), which may run code"},
       {"pt", "", {{"consolidated.00.pth", "x"}}, "save_pretrained(..., safe_serialization=True)"},
-      {"adapter", "", {{"adapter_model.safetensors", x}}, "holds an adapter (adapter_model.safetensors), not a model"},
+      {"adapter",
+       "",
+       {{"adapter_model.safetensors", x}},
+       "holds an adapter (adapter_model.safetensors), not a model"},
       {"single is damaged", "", {{"model.safetensors", "PK"}}, "has 2 bytes"},
       {"index not JSON", "{", {}, "index.json:1:2: not JSON"},
       {"index a list", "[]", {}, "/: an object is required, found a list of 0"},
-      {"no weight_map", "{}", {}, "/weight_map: an object of tensor name to file name is required, found nothing"},
+      {"no weight_map",
+       "{}",
+       {},
+       "/weight_map: an object of tensor name to file name is required, found nothing"},
       {"weight_map a list", R"({"weight_map":[]})", {}, "/weight_map: an object of tensor name"},
       {"weight_map empty", R"({"weight_map":{}})", {}, "found an object without entries"},
       {"weight_map null", R"({"weight_map":null})", {}, "is required, found null"},
-      {"shard a number", R"({"weight_map":{"a":1}})", {}, "/weight_map/\"a\": a file name is required, found 1"},
-      {"name twice", R"({"weight_map":{"a":"x.safetensors","a":"y.safetensors"}})", {}, "the key \"a\" stands twice"},
+      {"shard a number",
+       R"({"weight_map":{"a":1}})",
+       {},
+       "/weight_map/\"a\": a file name is required, found 1"},
+      {"name twice",
+       R"({"weight_map":{"a":"x.safetensors","a":"y.safetensors"}})",
+       {},
+       "the key \"a\" stands twice"},
       {"metadata a list", R"({"metadata":[],)" + ab + "}", {}, "/metadata: an object is required"},
-      {"total_size text", R"({"metadata":{"total_size":"9"},)" + ab + "}", {}, "/metadata/total_size: a number of bytes"},
-      {"total_size negative", R"({"metadata":{"total_size":-9},)" + ab + "}", {}, "/metadata/total_size: a number of bytes"},
-      {"absolute", shard("/tmp/y.safetensors"), {}, "\"/tmp/y.safetensors\" is not the plain name of a file"},
+      {"total_size text",
+       R"({"metadata":{"total_size":"9"},)" + ab + "}",
+       {},
+       "/metadata/total_size: a number of bytes"},
+      {"total_size negative",
+       R"({"metadata":{"total_size":-9},)" + ab + "}",
+       {},
+       "/metadata/total_size: a number of bytes"},
+      {"absolute",
+       shard("/tmp/y.safetensors"),
+       {},
+       "\"/tmp/y.safetensors\" is not the plain name of a file"},
       {"climbing", shard("../y.safetensors"), {}, "is not the plain name"},
-      {"in a folder", shard("sub/y.safetensors"), {{"sub/y.safetensors", x}}, "is not the plain name"},
+      {"in a folder",
+       shard("sub/y.safetensors"),
+       {{"sub/y.safetensors", x}},
+       "is not the plain name"},
       {"backslash", shard("sub\\y.safetensors"), {}, "is not the plain name"},
       {"NUL", R"({"weight_map":{"a":"x\u0000.safetensors"}})", {}, "is not the plain name"},
       {"newline", shard("x\n.safetensors"), {}, "is not the plain name"},
       {"empty", shard(""), {}, "is not the plain name"},
       {"dots", shard(".."), {}, "is not the plain name"},
-      {"a pickle as shard", shard("x.bin"), {{"x.bin", "x"}}, "\"x.bin\" is not a .safetensors file"},
-      {"missing shards", "{" + ab + "}", {}, "2 of 2 shards are missing. Download them:\n  x.safetensors\n  y.safetensors"},
-      {"a missing shard", "{" + ab + "}", {{"x.safetensors", x}}, "1 of 2 shards are missing. Download them:\n  y.safetensors"},
-      {"shard is damaged", "{" + ab + "}", {{"x.safetensors", x}, {"y.safetensors", "12345"}}, "y.safetensors: has 5 bytes"},
-      {"in the index only", R"({"weight_map":{"a":"x.safetensors","b":"y.safetensors","c":"y.safetensors"}})",
-       {{"x.safetensors", x}, {"y.safetensors", y}}, "\"c\" is in the index (y.safetensors) but in no shard"},
-      {"in a shard only", R"({"weight_map":{"a":"x.safetensors","b":"y.safetensors"}})",
-       {{"x.safetensors", x}, {"y.safetensors", safetensors_bytes("{" + entry("b") + "," + entry("c", 1) + "}", "23")}},
+      {"a pickle as shard",
+       shard("x.bin"),
+       {{"x.bin", "x"}},
+       "\"x.bin\" is not a .safetensors file"},
+      {"missing shards",
+       "{" + ab + "}",
+       {},
+       "2 of 2 shards are missing. Download them:\n  x.safetensors\n  y.safetensors"},
+      {"a missing shard",
+       "{" + ab + "}",
+       {{"x.safetensors", x}},
+       "1 of 2 shards are missing. Download them:\n  y.safetensors"},
+      {"shard is damaged",
+       "{" + ab + "}",
+       {{"x.safetensors", x}, {"y.safetensors", "12345"}},
+       "y.safetensors: has 5 bytes"},
+      {"in the index only",
+       R"({"weight_map":{"a":"x.safetensors","b":"y.safetensors","c":"y.safetensors"}})",
+       {{"x.safetensors", x}, {"y.safetensors", y}},
+       "\"c\" is in the index (y.safetensors) but in no shard"},
+      {"in a shard only",
+       R"({"weight_map":{"a":"x.safetensors","b":"y.safetensors"}})",
+       {{"x.safetensors", x},
+        {"y.safetensors", safetensors_bytes("{" + entry("b") + "," + entry("c", 1) + "}", "23")}},
        "\"c\" is in y.safetensors but not in the index"},
-      {"in two", "{" + ab + "}", {{"x.safetensors", x}, {"y.safetensors", safetensors_bytes("{" + entry("a") + "," + entry("b", 1) + "}", "12")}},
+      {"in two",
+       "{" + ab + "}",
+       {{"x.safetensors", x},
+        {"y.safetensors", safetensors_bytes("{" + entry("a") + "," + entry("b", 1) + "}", "12")}},
        "\"a\" is in two shards, x.safetensors and y.safetensors"},
-      {"in the other", R"({"weight_map":{"a":"y.safetensors","b":"x.safetensors"}})", {{"x.safetensors", x}, {"y.safetensors", y}},
-       "\"a\" is in x.safetensors, not in y.safetensors as the index says\n  \"b\" is in y.safetensors, not in x.safetensors"},
+      {"in the other",
+       R"({"weight_map":{"a":"y.safetensors","b":"x.safetensors"}})",
+       {{"x.safetensors", x}, {"y.safetensors", y}},
+       "\"a\" is in x.safetensors, not in y.safetensors as the index says\n  \"b\" is in "
+       "y.safetensors, not in x.safetensors"},
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.name);
@@ -258,15 +327,21 @@ TEST(ModelFolder, RejectsNamedBadFolders) {
   TempFolder temp;
   EXPECT_EQ(kind_of([&] { WeightFiles weights(temp.file("none")); }), ErrorKind::missing_input);
   const std::string gone = error_of([&] { WeightFiles weights(temp.file("none")); });
-  EXPECT_NE(gone.find("no such folder; looked for model.safetensors or model.safetensors.index.json"), std::string::npos);
-  EXPECT_NE(error_of([&] { WeightFiles weights(temp.write("f", "")); }).find("not a folder"), std::string::npos);
+  EXPECT_NE(
+      gone.find("no such folder; looked for model.safetensors or model.safetensors.index.json"),
+      std::string::npos);
+  EXPECT_NE(error_of([&] { WeightFiles weights(temp.write("f", "")); }).find("not a folder"),
+            std::string::npos);
 }
 
 TEST(ModelFolder, RejectsAnIndexAboveTheCap) {
   TempFolder folder;
   folder.write("model.safetensors.index.json", "{}");
   fs::resize_file(folder.file("model.safetensors.index.json"), 64'000'001);  // sparse
-  EXPECT_NE(error_of([&] { WeightFiles weights(folder.path()); }).find("the cap for this file is 64000000"), std::string::npos);
+  EXPECT_NE(error_of([&] {
+              WeightFiles weights(folder.path());
+            }).find("the cap for this file is 64000000"),
+            std::string::npos);
 }
 
 // A hub cache: snapshots/<revision>/<file> -> ../../blobs/<digest>.
@@ -276,7 +351,8 @@ TEST(ModelFolder, RejectsLinksThatLeaveTheFolderAndItsCache) {
   temp.write("hub/models--x/blobs/123", bytes);
   temp.write("outside/m", bytes);
   temp.write("hub/models--x/snapshots/rev/in", bytes);
-  const std::string folder = temp.file("hub/models--x/snapshots/rev"), file = folder + "/model.safetensors";
+  const std::string folder = temp.file("hub/models--x/snapshots/rev"),
+                    file = folder + "/model.safetensors";
   const auto error_with = [&](const std::string& target) {
     fs::remove(file);
     fs::create_symlink(target, file);
@@ -284,8 +360,10 @@ TEST(ModelFolder, RejectsLinksThatLeaveTheFolderAndItsCache) {
   };
   EXPECT_EQ(error_with("../../blobs/123"), "");
   EXPECT_EQ(error_with("in"), "");
-  EXPECT_NE(error_with("../../../../outside/m").find("outside the folder and its hub cache"), std::string::npos);
-  EXPECT_NE(error_with(temp.file("outside/m")).find("outside the folder and its hub cache"), std::string::npos);
+  EXPECT_NE(error_with("../../../../outside/m").find("outside the folder and its hub cache"),
+            std::string::npos);
+  EXPECT_NE(error_with(temp.file("outside/m")).find("outside the folder and its hub cache"),
+            std::string::npos);
   EXPECT_NE(error_with("../../blobs/456").find("the link leads nowhere"), std::string::npos);
   EXPECT_NE(error_with("model.safetensors").find("the link leads nowhere"), std::string::npos);
   EXPECT_NE(error_with("../../blobs").find("outside the folder"), std::string::npos);
@@ -294,12 +372,15 @@ TEST(ModelFolder, RejectsLinksThatLeaveTheFolderAndItsCache) {
   EXPECT_NE(error_with("d").find("is not a regular file"), std::string::npos);
   fs::remove(file);
   ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
-  EXPECT_NE(error_of([&] { WeightFiles weights(folder); }).find("not a regular file"), std::string::npos);
+  EXPECT_NE(error_of([&] { WeightFiles weights(folder); }).find("not a regular file"),
+            std::string::npos);
   // Without the cache's layout its blobs folder is a folder like any other.
   temp.write("plain/blobs/123", bytes);
   fs::create_directories(temp.file("plain/s/rev"));
   fs::create_symlink("../../blobs/123", temp.file("plain/s/rev/model.safetensors"));
-  EXPECT_NE(error_of([&] { WeightFiles weights(temp.file("plain/s/rev")); }).find("outside the folder"), std::string::npos);
+  EXPECT_NE(
+      error_of([&] { WeightFiles weights(temp.file("plain/s/rev")); }).find("outside the folder"),
+      std::string::npos);
   // The folder itself may be reached through a link.
   fs::create_directory_symlink(folder, temp.file("to_folder"));
   fs::remove(file);
@@ -309,16 +390,21 @@ TEST(ModelFolder, RejectsLinksThatLeaveTheFolderAndItsCache) {
 
 TEST(ModelFolder, RejectsConfigThatIsNotThere) {
   TempFolder temp;
-  const auto error = [](const std::string& folder) { return error_of([&] { read_decoder_config(folder); }); };
-  EXPECT_NE(error(temp.file("none")).find("no such folder; looked for config.json"), std::string::npos);
+  const auto error = [](const std::string& folder) {
+    return error_of([&] { read_decoder_config(folder); });
+  };
+  EXPECT_NE(error(temp.file("none")).find("no such folder; looked for config.json"),
+            std::string::npos);
   EXPECT_EQ(kind_of([&] { read_decoder_config(temp.file("none")); }), ErrorKind::missing_input);
   temp.write("m/x", "");
   EXPECT_NE(error(temp.file("m")).find("m/config.json: no such file."), std::string::npos);
   EXPECT_EQ(kind_of([&] { read_decoder_config(temp.file("m")); }), ErrorKind::missing_input);
   temp.write("m/params.json", "{}");
-  EXPECT_NE(error(temp.file("m")).find("convert the model to the Hugging Face layout"), std::string::npos);
+  EXPECT_NE(error(temp.file("m")).find("convert the model to the Hugging Face layout"),
+            std::string::npos);
   temp.write("m/adapter_config.json", "{}");
-  EXPECT_NE(error(temp.file("m")).find("merge the adapter into its base model first"), std::string::npos);
+  EXPECT_NE(error(temp.file("m")).find("merge the adapter into its base model first"),
+            std::string::npos);
   temp.write("m/config.json", std::string(1'000'001, ' '));
   EXPECT_NE(error(temp.file("m")).find("the cap for this file is 1000000"), std::string::npos);
 }
@@ -326,7 +412,8 @@ TEST(ModelFolder, RejectsConfigThatIsNotThere) {
 /// A folder with these tensors, whatever a model needs.
 void write_tensors(const std::string& folder, MemoryTensors tensors) {
   fs::create_directories(folder);
-  write_safetensors(posix_file_system(), folder + "/model.safetensors", tensors.entries, tensors, {});
+  write_safetensors(posix_file_system(), folder + "/model.safetensors", tensors.entries, tensors,
+                    {});
 }
 
 TEST(ModelFolder, RejectsWeightsOfAnotherModel) {
@@ -344,26 +431,35 @@ TEST(ModelFolder, RejectsWeightsOfAnotherModel) {
     EXPECT_NE(error.find(fragment), std::string::npos) << error;
   };
   EXPECT_EQ(check_error(config, [](auto&) {}), "");
-  expect(check_error(config, [](auto& t) { t.entries.pop_back(), t.entries[0].shape = {20, 4}; }),
-         "shape: model.embed_tokens.weight: [10, 8] is required, found [20, 4]\n  missing: lm_head.weight");
+  expect(check_error(config,
+                     [](auto& t) {
+                       t.entries.pop_back(), t.entries[0].shape = {20, 4};
+                     }),
+         "shape: model.embed_tokens.weight: [10, 8] is required, found [20, 4]\n  missing: "
+         "lm_head.weight");
   expect(check_error(config, [](auto& t) { t.entries[2].type = TensorType::i32; }),
-         "type: model.layers.0.self_attn.q_proj.weight: a float type is required, the file has I32 (quantized?)");
+         "type: model.layers.0.self_attn.q_proj.weight: a float type is required, the file has I32 "
+         "(quantized?)");
   expect(check_error(config, [](auto& t) { t.entries[1].name = "n\n"; }), "unexpected: \"n\\n\"");
   DecoderConfig larger = config;
   larger.vocab_size = 11;
   expect(check_error(larger, [](auto&) {}), "[11, 8] is required, found [10, 8]");
-  expect(check_error(small_config("qwen2"), [](auto&) {}), "missing: model.layers.0.self_attn.q_proj.bias");
+  expect(check_error(small_config("qwen2"), [](auto&) {}),
+         "missing: model.layers.0.self_attn.q_proj.bias");
   DecoderConfig deeper = config;
   deeper.num_hidden_layers = 9;
   const std::string many = check_error(deeper, [](auto&) {});
   expect(many, "missing: model.layers.2.input_layernorm.weight");
   expect(many, "\n  and 43 more");  // 7 layers of 9 tensors, 20 of them shown
   // Stored rotary buffers follow from the configuration.
-  EXPECT_EQ(check_error(config, [](auto& t) {
-    std::mt19937_64 random(1);
-    t.add("model.layers.0.self_attn.rotary_emb.inv_freq", TensorType::f32, {2}, random);
-    t.add("model.rotary_emb.inv_freq", TensorType::f32, {2}, random);
-  }), "");
+  EXPECT_EQ(check_error(config,
+                        [](auto& t) {
+                          std::mt19937_64 random(1);
+                          t.add("model.layers.0.self_attn.rotary_emb.inv_freq", TensorType::f32,
+                                {2}, random);
+                          t.add("model.rotary_emb.inv_freq", TensorType::f32, {2}, random);
+                        }),
+            "");
 }
 
 TEST(ModelFolder, RejectsATiedHeadThatDiffers) {
@@ -373,17 +469,23 @@ TEST(ModelFolder, RejectsATiedHeadThatDiffers) {
   int count = 0;
   const auto error_with = [&](auto change) {
     MemoryTensors tensors = random_tensors(config, TensorType::f32, 3);
-    tensors.entries.push_back({.name = "lm_head.weight", .type = TensorType::f32, .shape = {10, 8}});
+    tensors.entries.push_back(
+        {.name = "lm_head.weight", .type = TensorType::f32, .shape = {10, 8}});
     tensors.values.push_back(tensors.values[0]);
     change(tensors);
     const std::string folder = temp.file(std::to_string(count++));
     write_tensors(folder, tensors);
     return error_of([&] { check_weights(config, WeightFiles(folder)); });
   };
-  const std::string differs = "lm_head.weight differs from model.embed_tokens.weight although config.json says tie";
+  const std::string differs =
+      "lm_head.weight differs from model.embed_tokens.weight although config.json says tie";
   EXPECT_EQ(error_with([](auto&) {}), "");
-  EXPECT_NE(error_with([](auto& t) { t.values.back()[319] ^= std::byte{1}; }).find(differs), std::string::npos);
-  EXPECT_NE(error_with([](auto& t) { t.entries.back().shape = {8, 10}; }).find(differs), std::string::npos);
+  EXPECT_NE(error_with([](auto& t) { t.values.back()[319] ^= std::byte{1}; }).find(differs),
+            std::string::npos);
+  EXPECT_NE(error_with([](auto& t) {
+              t.entries.back().shape = {8, 10};
+            }).find(differs),
+            std::string::npos);
   // The same values in another type are the same matrix.
   const auto widen = [](MemoryTensors& t, double factor) {
     t.entries.back().type = TensorType::f64;
@@ -406,10 +508,13 @@ TEST(ModelFolder, RejectsReadingAnotherShape) {
   write_model(temp.file("m"), config, random_tensors(config, TensorType::f32, 3));
   const WeightFiles weights(temp.file("m"));
   std::vector<float> out(80);
-  EXPECT_NE(error_of([&] { weights.read_f32("lm_head.weight", {8, 10}, out.data()); })
-                .find("shape [8, 10] is required, found [10, 8]"),
+  EXPECT_NE(error_of([&] {
+              weights.read_f32("lm_head.weight", {8, 10}, out.data());
+            }).find("shape [8, 10] is required, found [10, 8]"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { weights.read_f32("none", {8, 10}, out.data()); }).find("tensor \"none\" is missing"),
+  EXPECT_NE(error_of([&] {
+              weights.read_f32("none", {8, 10}, out.data());
+            }).find("tensor \"none\" is missing"),
             std::string::npos);
 }
 

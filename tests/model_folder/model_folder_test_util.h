@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Helpers of the model-folder tests: a folder of its own per test, files made from bytes, tensors from memory.
+// Helpers of the model-folder tests: a folder of its own per test, files made from bytes, tensors
+// from memory.
 #pragma once
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@
 
 namespace pref::testing {
 
-/// A private folder under the system's temporary one. The destructor removes what mkdtemp made and nothing else.
+/// A private folder under the system's temporary one. The destructor removes what mkdtemp made and
+/// nothing else.
 class TempFolder {
  public:
   TempFolder() {
@@ -93,10 +95,13 @@ struct MemoryTensors : TensorSource {
   std::vector<TensorEntry> entries;
   std::vector<std::vector<std::byte>> values;
 
-  void add(const std::string& name, TensorType type, const std::vector<int64_t>& shape, std::mt19937_64& random) {
+  void add(const std::string& name, TensorType type, const std::vector<int64_t>& shape,
+           std::mt19937_64& random) {
     entries.push_back({.name = name, .type = type, .shape = shape});
-    auto& bytes = values.emplace_back(static_cast<size_t>(entries.back().elements() * tensor_type_bytes(type)));
-    for (std::byte& b : bytes) b = static_cast<std::byte>(random() & 0x3f);  // small: no NaN in any float type
+    auto& bytes = values.emplace_back(
+        static_cast<size_t>(entries.back().elements() * tensor_type_bytes(type)));
+    for (std::byte& b : bytes)
+      b = static_cast<std::byte>(random() & 0x3f);  // small: no NaN in any float type
   }
   std::span<const std::byte> bytes(size_t index) override { return values[index]; }
 };
@@ -105,7 +110,8 @@ struct MemoryTensors : TensorSource {
 inline MemoryTensors random_tensors(const DecoderConfig& config, TensorType type, uint64_t seed) {
   std::mt19937_64 random(seed);
   MemoryTensors out;
-  for (const ExpectedTensor& tensor : expected_tensors(config)) out.add(tensor.name, type, tensor.shape, random);
+  for (const ExpectedTensor& tensor : expected_tensors(config))
+    out.add(tensor.name, type, tensor.shape, random);
   return out;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What safetensors files hold after a round trip, and the float conversions over all 16-bit patterns.
+// What safetensors files hold after a round trip, and the float conversions over all 16-bit
+// patterns.
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -12,20 +13,23 @@ namespace {
 
 using namespace pref::testing;  // NOLINT
 
-constexpr TensorType kAllTypes[] = {TensorType::f64, TensorType::f32, TensorType::f16, TensorType::bf16,
-                                    TensorType::i64, TensorType::i32, TensorType::i16, TensorType::i8,
-                                    TensorType::u8,  TensorType::boolean};
+constexpr TensorType kAllTypes[] = {
+    TensorType::f64, TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::i64,
+    TensorType::i32, TensorType::i16, TensorType::i8,  TensorType::u8,   TensorType::boolean};
 
-/// The value of an f16 or bf16 by its definition: sign, exponent and significand of the given widths.
+/// The value of an f16 or bf16 by its definition: sign, exponent and significand of the given
+/// widths.
 double value_of_bits(uint16_t bits, int significand_bits, int bias) {
   const int exponent_bits = 15 - significand_bits;
   const int exponent = (bits >> significand_bits) & ((1 << exponent_bits) - 1);
   const int significand = bits & ((1 << significand_bits) - 1);
   const double sign = bits & 0x8000 ? -1 : 1;
   if (exponent == (1 << exponent_bits) - 1)
-    return significand != 0 ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
+    return significand != 0 ? std::numeric_limits<double>::quiet_NaN()
+                            : sign * std::numeric_limits<double>::infinity();
   if (exponent == 0) return sign * std::ldexp(significand, 1 - bias - significand_bits);
-  return sign * std::ldexp((1 << significand_bits) + significand, exponent - bias - significand_bits);
+  return sign *
+         std::ldexp((1 << significand_bits) + significand, exponent - bias - significand_bits);
 }
 
 struct Half {
@@ -55,7 +59,8 @@ TEST(Convert, ValueOfAll16BitPatternsAndRoundTrip) {
     std::vector<std::byte> out(2 * 65536 + 1);
     convert_from_f32(half.type, values.data(), 65536, out.data() + 1);
     for (uint32_t i = 0; i < 65536; ++i) {
-      const double expected = value_of_bits(static_cast<uint16_t>(i), half.significand_bits, half.bias);
+      const double expected =
+          value_of_bits(static_cast<uint16_t>(i), half.significand_bits, half.bias);
       uint16_t back;
       std::memcpy(&back, out.data() + 1 + 2 * i, 2);
       if (std::isnan(expected)) {
@@ -70,16 +75,20 @@ TEST(Convert, ValueOfAll16BitPatternsAndRoundTrip) {
   }
 }
 
-// Between every two neighbouring finite halves: the middle goes to the even one, its two f32 neighbours to the nearer.
+// Between every two neighbouring finite halves: the middle goes to the even one, its two f32
+// neighbours to the nearer.
 TEST(Convert, ValueRoundsToNearestEven) {
   for (const Half& half : kHalves) {
     SCOPED_TRACE(tensor_type_name(half.type));
-    const uint16_t infinity = static_cast<uint16_t>(0x7fff >> half.significand_bits << half.significand_bits);
+    const uint16_t infinity =
+        static_cast<uint16_t>(0x7fff >> half.significand_bits << half.significand_bits);
     for (uint16_t low = 0; low < infinity; ++low) {
       const double a = value_of_bits(low, half.significand_bits, half.bias);
       const double above = value_of_bits(low + 1, half.significand_bits, half.bias);
       // Past the largest finite value the next step is infinity's place in the grid.
-      const double step = low + 1 == infinity ? a - value_of_bits(low - 1, half.significand_bits, half.bias) : above - a;
+      const double step = low + 1 == infinity
+                              ? a - value_of_bits(low - 1, half.significand_bits, half.bias)
+                              : above - a;
       const auto middle = static_cast<float>(a + step / 2);
       const auto even = static_cast<uint16_t>(low + (low & 1));
       ASSERT_EQ(static_cast<double>(middle), a + step / 2) << low;
@@ -111,7 +120,8 @@ TEST(Convert, ValueOfWideTypes) {
     std::memcpy(&value, wide + 8 * i, 8);
     EXPECT_EQ(value, static_cast<double>(expected[i]));
   }
-  const uint32_t bits[] = {0x7f800001u, 0x00000001u, 0x80000000u};  // a signalling NaN, a subnormal, -0: kept as they are
+  const uint32_t bits[] = {0x7f800001u, 0x00000001u,
+                           0x80000000u};  // a signalling NaN, a subnormal, -0: kept as they are
   std::byte copy[12];
   convert_to_f32(TensorType::f32, reinterpret_cast<const std::byte*>(bits), 3, out);
   convert_from_f32(TensorType::f32, out, 3, copy);
@@ -123,8 +133,8 @@ TEST(Convert, RejectsIntegerTypes) {
   float value = 0;
   std::byte bytes[8] = {};
   for (const TensorType type : kAllTypes) {
-    const bool is_float = type == TensorType::f64 || type == TensorType::f32 || type == TensorType::f16 ||
-                          type == TensorType::bf16;
+    const bool is_float = type == TensorType::f64 || type == TensorType::f32 ||
+                          type == TensorType::f16 || type == TensorType::bf16;
     const std::string name(tensor_type_name(type));
     const std::string to = error_of([&] { convert_to_f32(type, bytes, 1, &value); });
     const std::string from = error_of([&] { convert_from_f32(type, &value, 1, bytes); });
@@ -138,15 +148,19 @@ TEST(Convert, RejectsIntegerTypes) {
 
 struct Recorder : ByteObserver {
   std::string seen;
-  void update(const void* data, size_t size) override { seen.append(static_cast<const char*>(data), size); }
+  void update(const void* data, size_t size) override {
+    seen.append(static_cast<const char*>(data), size);
+  }
 };
 
-void expect_round_trip(const MemoryTensors& tensors, const std::map<std::string, std::string>& metadata) {
+void expect_round_trip(const MemoryTensors& tensors,
+                       const std::map<std::string, std::string>& metadata) {
   TempFolder folder;
   MemoryTensors source = tensors;
   Recorder recorder;
   const std::string path = folder.file("x.safetensors");
-  const uint64_t size = write_safetensors(posix_file_system(), path, source.entries, source, metadata, &recorder);
+  const uint64_t size =
+      write_safetensors(posix_file_system(), path, source.entries, source, metadata, &recorder);
   EXPECT_EQ(size, std::filesystem::file_size(path));
   EXPECT_TRUE(recorder.seen == read_text(path)) << "the observer saw other bytes than the file has";
   uint64_t header = 0;
@@ -162,7 +176,8 @@ void expect_round_trip(const MemoryTensors& tensors, const std::map<std::string,
     EXPECT_EQ(found->type, tensors.entries[i].type);
     EXPECT_EQ(found->shape, tensors.entries[i].shape);
     const auto bytes = file.bytes(*found);
-    EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), tensors.values[i].begin(), tensors.values[i].end()))
+    EXPECT_TRUE(
+        std::equal(bytes.begin(), bytes.end(), tensors.values[i].begin(), tensors.values[i].end()))
         << tensors.entries[i].name;
   }
   EXPECT_EQ(file.find("not there"), nullptr);
@@ -176,7 +191,8 @@ TEST(Safetensors, RoundTripOfEveryType) {
   const std::vector<std::vector<int64_t>> shapes{{}, {0}, {3}, {2, 5}, {1, 1, 7}, {4, 0, 2}};
   for (const TensorType type : kAllTypes)
     for (size_t i = 0; i < shapes.size(); ++i)
-      tensors.add("t." + std::string(tensor_type_name(type)) + "." + std::to_string(i), type, shapes[i], random);
+      tensors.add("t." + std::string(tensor_type_name(type)) + "." + std::to_string(i), type,
+                  shapes[i], random);
   tensors.add("n\"a\\m\ne \xc3\xa9", TensorType::u8, {3}, random);
   expect_round_trip(tensors, {{"format", "pt"}, {"ke\"y", "va\nlue"}});
   expect_round_trip(MemoryTensors(), {});
@@ -194,19 +210,24 @@ TEST(Safetensors, RoundTripOfATensorLargerThanAChunk) {
 TEST(Safetensors, RejectsWhatItCouldNotReadBack) {
   TempFolder folder;
   int count = 0;
-  const auto error_with = [&](std::vector<TensorEntry> entries, const std::map<std::string, std::string>& metadata = {}) {
+  const auto error_with = [&](std::vector<TensorEntry> entries,
+                              const std::map<std::string, std::string>& metadata = {}) {
     MemoryTensors source;
     source.values.resize(entries.size());
     const std::string path = folder.file(std::to_string(count++));
-    const std::string error = error_of([&] { write_safetensors(posix_file_system(), path, entries, source, metadata); });
+    const std::string error =
+        error_of([&] { write_safetensors(posix_file_system(), path, entries, source, metadata); });
     // Only the source's bytes can be wrong after the file was created.
-    EXPECT_EQ(std::filesystem::exists(path), error.find("the source gave") != std::string::npos) << error;
+    EXPECT_EQ(std::filesystem::exists(path), error.find("the source gave") != std::string::npos)
+        << error;
     return error;
   };
   const int64_t huge = int64_t{1} << 40;
   const std::pair<std::string, const char*> cases[] = {
-      {error_with({{.name = "a", .shape = {0}}, {.name = "a", .shape = {0}}}), "two tensors are named \"a\""},
-      {error_with({{.name = "__metadata__", .shape = {0}}}), "\"__metadata__\" cannot name a tensor"},
+      {error_with({{.name = "a", .shape = {0}}, {.name = "a", .shape = {0}}}),
+       "two tensors are named \"a\""},
+      {error_with({{.name = "__metadata__", .shape = {0}}}),
+       "\"__metadata__\" cannot name a tensor"},
       {error_with({{.name = std::string(5000, 'x'), .shape = {0}}}), "cannot name a tensor"},
       {error_with({{.name = "a\xff", .shape = {0}}}), "\"a\\xff\" is not UTF-8"},
       {error_with({}, {{"k", "\xc3"}}), "is not UTF-8"},
@@ -215,10 +236,12 @@ TEST(Safetensors, RejectsWhatItCouldNotReadBack) {
       {error_with({{.name = "a", .shape = {huge, huge}}}), "overflows 64 bits"},
       {error_with({{.name = "a", .shape = std::vector<int64_t>(65, 1)}}), "of too many dimensions"},
       {error_with({{.name = "a", .shape = {2}}}), "the source gave 0 bytes; its shape needs 8"}};
-  for (const auto& [error, fragment] : cases) EXPECT_NE(error.find(fragment), std::string::npos) << error;
+  for (const auto& [error, fragment] : cases)
+    EXPECT_NE(error.find(fragment), std::string::npos) << error;
   const std::string there = folder.write("there", "x");
   MemoryTensors none;
-  EXPECT_EQ(kind_of([&] { write_safetensors(posix_file_system(), there, {}, none, {}); }), ErrorKind::cannot_create);
+  EXPECT_EQ(kind_of([&] { write_safetensors(posix_file_system(), there, {}, none, {}); }),
+            ErrorKind::cannot_create);
   EXPECT_EQ(read_text(there), "x");
 }
 

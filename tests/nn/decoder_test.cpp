@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The decoder against its oracle and against itself: packed rows with shared prompts give the outputs and the gradients
-// of every parameter that single sequences give.
+// The decoder against its oracle and against itself: packed rows with shared prompts give the
+// outputs and the gradients of every parameter that single sequences give.
 #include "libpref/nn/decoder.h"
 
 #include <ATen/ATen.h>
@@ -48,7 +48,8 @@ at::Tensor reference_logits(const DecoderConfig& config, const NamedTensors& wei
       std::vector<int64_t> tokens(row.prompt.begin(), row.prompt.end());
       tokens.insert(tokens.end(), branch.begin(), branch.end());
       out.push_back(reference::decoder_logits(config, weights, tokens)
-                        .narrow(0, static_cast<int64_t>(row.prompt.size()) - 1, static_cast<int64_t>(branch.size())));
+                        .narrow(0, static_cast<int64_t>(row.prompt.size()) - 1,
+                                static_cast<int64_t>(branch.size())));
     }
   return at::cat(out);
 }
@@ -60,7 +61,9 @@ at::Tensor direction(const at::Tensor& logits, uint64_t seed) {
   for (int64_t i = 0; i < out.numel(); ++i) out.mutable_data_ptr<double>()[i] = random.normal();
   return out.to(logits.scalar_type());
 }
-at::Tensor scalar_of(const at::Tensor& logits, uint64_t seed) { return (logits * direction(logits, seed)).sum(); }
+at::Tensor scalar_of(const at::Tensor& logits, uint64_t seed) {
+  return (logits * direction(logits, seed)).sum();
+}
 
 // Gradients of a store by part name.
 NamedTensors named_gradients(const ParameterStore& store) {
@@ -80,19 +83,22 @@ NamedTensors named_gradients(const NamedTensors& leaves) {
   return out;
 }
 
-// Rule: at most twice the distance of a plain float program to the double oracle, plus a floor of 16 roundings at the
-// tensor's own scale (a few dozen additions in another order).
+// Rule: at most twice the distance of a plain float program to the double oracle, plus a floor of
+// 16 roundings at the tensor's own scale (a few dozen additions in another order).
 void expect_within_budget(const at::Tensor& ours, const at::Tensor& plain, const at::Tensor& oracle,
                           const std::string& name) {
   ASSERT_EQ(ours.sizes(), oracle.sizes()) << name;
-  const at::Tensor a = ours.detach().to(at::kDouble).contiguous(), b = plain.detach().to(at::kDouble).contiguous(),
+  const at::Tensor a = ours.detach().to(at::kDouble).contiguous(),
+                   b = plain.detach().to(at::kDouble).contiguous(),
                    c = oracle.detach().contiguous();
   reference::Budget budget;
   for (int64_t i = 0; i < c.numel(); ++i)
-    budget.see(a.const_data_ptr<double>()[i], b.const_data_ptr<double>()[i], c.const_data_ptr<double>()[i]);
+    budget.see(a.const_data_ptr<double>()[i], b.const_data_ptr<double>()[i],
+               c.const_data_ptr<double>()[i]);
   const double scale = c.abs().max().item<double>();
-  EXPECT_TRUE(budget.kept(16 * 6e-8 * scale)) << name << ": " << budget.kernel << " against " << budget.plain
-                                              << " of the plain program, scale " << scale;
+  EXPECT_TRUE(budget.kept(16 * 6e-8 * scale))
+      << name << ": " << budget.kernel << " against " << budget.plain
+      << " of the plain program, scale " << scale;
 }
 
 class DecoderFamilies : public ::testing::TestWithParam<std::string> {};
@@ -117,13 +123,15 @@ TEST_P(DecoderFamilies, MatchesReference) {
                        f32 = named_gradients(plain);
     ASSERT_EQ(ours.size(), f64.size());
     for (const auto& [name, gradient] : ours) {
-      EXPECT_GT(f64.at(name).abs().max().item<double>(), 0) << name << " has no gradient to compare";
+      EXPECT_GT(f64.at(name).abs().max().item<double>(), 0)
+          << name << " has no gradient to compare";
       expect_within_budget(gradient, f32.at(name), f64.at(name), name);
     }
   }
 }
 
-// Central differences of the oracle's scalar, some entries of every parameter, against the network's own gradient.
+// Central differences of the oracle's scalar, some entries of every parameter, against the
+// network's own gradient.
 TEST_P(DecoderFamilies, Gradient) {
   const uint64_t seed = 4;
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -144,13 +152,15 @@ TEST_P(DecoderFamilies, Gradient) {
       const double difference = reference::central_difference(
           [&](const std::vector<double>& x) {
             const double kept = std::exchange(data[entry], x[0]);
-            const double value = scalar_of(reference_logits(config, weights, rows), seed).item<double>();
+            const double value =
+                scalar_of(reference_logits(config, weights, rows), seed).item<double>();
             data[entry] = kept;
             return value;
           },
           {data[entry]}, 0);
       // Float rounding through two layers, and h^2 of the difference: both far below a wrong term.
-      EXPECT_NEAR(gradient.view(-1)[entry].item<double>(), difference, 2e-5 * scale + 1e-6) << name << "[" << entry << "]";
+      EXPECT_NEAR(gradient.view(-1)[entry].item<double>(), difference, 2e-5 * scale + 1e-6)
+          << name << "[" << entry << "]";
     }
   }
 }
@@ -171,7 +181,8 @@ TEST_P(DecoderFamilies, InvariantUnderPacking) {
   const double scale = apart.abs().max().item<double>();
   EXPECT_LE((together - apart).abs().max().item<double>(), 4e-6 * scale);
   for (const auto& [name, gradient] : named_gradients(network.parameters()))
-    EXPECT_LE((gradient - packed.at(name)).abs().max().item<double>(), 1e-5 * gradient.abs().max().item<double>() + 1e-6)
+    EXPECT_LE((gradient - packed.at(name)).abs().max().item<double>(),
+              1e-5 * gradient.abs().max().item<double>() + 1e-6)
         << name;
 }
 
@@ -190,7 +201,8 @@ TEST_P(DecoderFamilies, InvariantUnderThreads) {
     gradients.push_back(named_gradients(network.parameters()));
   }
   for (const size_t other : {1, 2}) {
-    EXPECT_LE((logits[other] - logits[0]).abs().max().item<double>(), 2e-6 * logits[0].abs().max().item<double>());
+    EXPECT_LE((logits[other] - logits[0]).abs().max().item<double>(),
+              2e-6 * logits[0].abs().max().item<double>());
     for (const auto& [name, gradient] : gradients[0])
       EXPECT_LE((gradient - gradients[other].at(name)).abs().max().item<double>(),
                 4e-6 * gradient.abs().max().item<double>() + 1e-6)
@@ -207,7 +219,8 @@ TEST_P(DecoderFamilies, GradientsOfTwoPassesAdd) {
   const NamedTensors once = named_gradients(network.parameters());
   scalar_of(packed_logits(network, rows), 6).backward();
   for (const auto& [name, gradient] : named_gradients(network.parameters()))
-    EXPECT_LE((gradient - 2 * once.at(name)).abs().max().item<double>(), 2e-6 * gradient.abs().max().item<double>())
+    EXPECT_LE((gradient - 2 * once.at(name)).abs().max().item<double>(),
+              2e-6 * gradient.abs().max().item<double>())
         << name;
 }
 
@@ -215,9 +228,10 @@ TEST_P(DecoderFamilies, GradientsOfTwoPassesAdd) {
 TEST_P(DecoderFamilies, FrozenPartsOfAJoinedMatrix) {
   const DecoderConfig config = toy_config(GetParam());
   const auto trainable = [](const std::string& name) {
-    return name.find("k_proj") == std::string::npos && name.find("layers.1.mlp.up_proj") == std::string::npos &&
-           name != "model.layers.0.self_attn.q_proj.bias" && name != "model.layers.0.input_layernorm.weight" &&
-           name != "model.embed_tokens.weight";
+    return name.find("k_proj") == std::string::npos &&
+           name.find("layers.1.mlp.up_proj") == std::string::npos &&
+           name != "model.layers.0.self_attn.q_proj.bias" &&
+           name != "model.layers.0.input_layernorm.weight" && name != "model.embed_tokens.weight";
   };
   Decoder whole(config, kAll), mixed(config, trainable);
   randomize_weights(whole.parameters(), 7);
@@ -235,11 +249,13 @@ TEST_P(DecoderFamilies, FrozenPartsOfAJoinedMatrix) {
   EXPECT_LE((a - b).abs().max().item<double>(), 4e-6 * a.abs().max().item<double>());
   scalar_of(a, 7).backward();
   scalar_of(b, 7).backward();
-  const NamedTensors expected = named_gradients(whole.parameters()), got = named_gradients(mixed.parameters());
+  const NamedTensors expected = named_gradients(whole.parameters()),
+                     got = named_gradients(mixed.parameters());
   for (const auto& [name, gradient] : expected) {
     ASSERT_EQ(got.contains(name), trainable(name)) << name;
     if (got.contains(name)) {
-      EXPECT_LE((gradient - got.at(name)).abs().max().item<double>(), 1e-5 * gradient.abs().max().item<double>() + 1e-6)
+      EXPECT_LE((gradient - got.at(name)).abs().max().item<double>(),
+                1e-5 * gradient.abs().max().item<double>() + 1e-6)
           << name;
     }
   }
@@ -267,12 +283,13 @@ TEST(Decoder, LongSequenceAfterAShortOne) {
     RandomStream random(8, "test rows");
     const std::vector<TokenizedRow> rows = {
         {.prompt = random_ids(random, 1020, config.vocab_size),
-         .branches = {random_ids(random, 15, config.vocab_size), random_ids(random, 3, config.vocab_size)}}};
+         .branches = {random_ids(random, 15, config.vocab_size),
+                      random_ids(random, 3, config.vocab_size)}}};
     const auto logits = [&](at::ScalarType type) {
       return reference_logits(config, reference::named_weights(network.parameters(), type), rows);
     };
-    // The angle of position 1000 is a float in every implementation that checkpoints were trained with; the oracle's is
-    // not. Its rounding, 3e-5, is what may be off.
+    // The angle of position 1000 is a float in every implementation that checkpoints were trained
+    // with; the oracle's is not. Its rounding, 3e-5, is what may be off.
     const at::Tensor exact = logits(at::kDouble);
     EXPECT_LE((packed_logits(network, rows) - exact).abs().max().item<double>(),
               3e-4 * exact.abs().max().item<double>());
@@ -281,7 +298,9 @@ TEST(Decoder, LongSequenceAfterAShortOne) {
 
 TEST(Decoder, RejectsTokensOutsideTheVocabulary) {
   Decoder network(toy_config("llama"), kAll);
-  const std::string text = error_of(ErrorKind::data, [&] { packed_logits(network, {{.prompt = {1, 23}, .branches = {{1}}}}); });
+  const std::string text = error_of(ErrorKind::data, [&] {
+    packed_logits(network, {{.prompt = {1, 23}, .branches = {{1}}}});
+  });
   EXPECT_NE(text.find("23 is outside [0, 23)"), std::string::npos) << text;
 }
 

@@ -21,7 +21,8 @@ Model random_model(const std::string& family, uint64_t seed) {
 
 at::Tensor trained_weights(Model& model) {
   std::vector<at::Tensor> parts;
-  for (const auto& p : model.network().parameters().parameters()) parts.push_back(p.value.detach().view(-1));
+  for (const auto& p : model.network().parameters().parameters())
+    parts.push_back(p.value.detach().view(-1));
   return at::cat(parts);
 }
 
@@ -45,16 +46,19 @@ TEST_P(ModelFamilies, RoundTripIsBitwise) {
   EXPECT_EQ(a.tie_word_embeddings, b.tie_word_embeddings);
   // And a second generation, from the folder's own config.json.
   loaded.save(folder.file("again"));
-  EXPECT_EQ(load_model(folder.file("again"), {.with_tokenizer = false}).weights_digest(), model.weights_digest());
+  EXPECT_EQ(load_model(folder.file("again"), {.with_tokenizer = false}).weights_digest(),
+            model.weights_digest());
 }
 
 TEST_P(ModelFamilies, RoundTripNarrowIsTheNearestValue) {
-  for (const auto& [type, torch_type] : {std::pair(SaveType::bf16, at::kBFloat16), std::pair(SaveType::f16, at::kHalf)}) {
+  for (const auto& [type, torch_type] :
+       {std::pair(SaveType::bf16, at::kBFloat16), std::pair(SaveType::f16, at::kHalf)}) {
     const TempFolder folder;
     Model model = random_model(GetParam(), 2);
     model.save(folder.file("saved"), type);
     Model loaded = load_model(folder.file("saved"), {.with_tokenizer = false});
-    EXPECT_TRUE(at::equal(trained_weights(loaded), trained_weights(model).to(torch_type).to(at::kFloat)));
+    EXPECT_TRUE(
+        at::equal(trained_weights(loaded), trained_weights(model).to(torch_type).to(at::kFloat)));
     EXPECT_FALSE(at::equal(trained_weights(loaded), trained_weights(model)));
   }
 }
@@ -79,14 +83,17 @@ INSTANTIATE_TEST_SUITE_P(All, ModelFamilies, ::testing::ValuesIn(families()),
 TEST(Model, TrainableIsAskedByNameOfTheFolder) {
   const TempFolder folder;
   random_model("llama", 4).save(folder.file("saved"));
-  Model loaded = load_model(folder.file("saved"), {.trainable = [](const std::string& name) { return name == "lm_head.weight"; },
-                                                   .with_tokenizer = false});
+  Model loaded =
+      load_model(folder.file("saved"),
+                 {.trainable = [](const std::string& name) { return name == "lm_head.weight"; },
+                  .with_tokenizer = false});
   EXPECT_EQ(loaded.network().parameters().num_trainable(), 23 * 16);
   EXPECT_TRUE(loaded.network().lm_head().value.requires_grad());
 }
 
 TEST(Model, InitialWeights) {
-  Model a(toy_config("qwen2", 500), nullptr), b(toy_config("qwen2", 500), nullptr), c(toy_config("qwen2", 500), nullptr);
+  Model a(toy_config("qwen2", 500), nullptr), b(toy_config("qwen2", 500), nullptr),
+      c(toy_config("qwen2", 500), nullptr);
   initialize_weights(a, 1);
   initialize_weights(b, 1);
   initialize_weights(c, 2);
@@ -111,14 +118,17 @@ TEST(Model, RejectsAFolderThatIsNotEmpty) {
   const TempFolder folder;
   folder.write("saved/notes.txt", "mine");
   Model model = random_model("llama", 5);
-  EXPECT_NE(error_of(ErrorKind::cannot_create, [&] { model.save(folder.file("saved")); }).find("saved"), std::string::npos);
+  EXPECT_NE(
+      error_of(ErrorKind::cannot_create, [&] { model.save(folder.file("saved")); }).find("saved"),
+      std::string::npos);
   EXPECT_EQ(read_text(folder.file("saved/notes.txt")), "mine");
 }
 
 TEST(Model, RejectsMissingTokenizer) {
   Model model = random_model("llama", 6);
   EXPECT_FALSE(model.has_tokenizer());
-  EXPECT_NE(error_of(ErrorKind::option, [&] { model.tokenizer(); }).find("a tokenizer is required"), std::string::npos);
+  EXPECT_NE(error_of(ErrorKind::option, [&] { model.tokenizer(); }).find("a tokenizer is required"),
+            std::string::npos);
 }
 
 // 30 ids for an embedding of 23 rows.
@@ -136,8 +146,8 @@ struct LargerTokenizer : Tokenizer {
 };
 
 TEST(Model, RejectsATokenizerOfAnotherModel) {
-  const std::string text =
-      error_of(ErrorKind::data, [] { Model(toy_config("llama"), std::make_shared<LargerTokenizer>()); });
+  const std::string text = error_of(
+      ErrorKind::data, [] { Model(toy_config("llama"), std::make_shared<LargerTokenizer>()); });
   EXPECT_NE(text.find("30 ids"), std::string::npos) << text;
 }
 

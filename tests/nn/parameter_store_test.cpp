@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parameter store: where leaves lie, who owns their gradients, and adoption of somebody else's tensors.
+// The parameter store: where leaves lie, who owns their gradients, and adoption of somebody else's
+// tensors.
 #include "libpref/nn/parameter_store.h"
 
 #include <ATen/ATen.h>
@@ -35,7 +36,8 @@ TEST(ParameterStore, LeavesAreViewsOfTheirBlock) {
     EXPECT_EQ(p.value.grad().const_data_ptr<float>(), p.gradient.const_data_ptr<float>());
     EXPECT_EQ(p.offset % 128, 0);
     EXPECT_EQ(p.value.const_data_ptr<float>() - block.trainable.const_data_ptr<float>(), p.offset);
-    EXPECT_EQ(p.gradient.const_data_ptr<float>() - block.gradient.const_data_ptr<float>(), p.offset);
+    EXPECT_EQ(p.gradient.const_data_ptr<float>() - block.gradient.const_data_ptr<float>(),
+              p.offset);
   }
   // Decayed leaves come first although the norm was declared before them.
   EXPECT_EQ(store.parameters()[matrix].offset, 0);
@@ -72,7 +74,8 @@ TEST(ParameterStore, AutogradAddsIntoTheFlatGradient) {
     (weight.value * at::tensor({1.0f, 2.0f, 3.0f})).sum().backward();
     // Accumulated in place: still the view of the flat buffer after every pass.
     EXPECT_EQ(weight.value.grad().const_data_ptr<float>(), weight.gradient.const_data_ptr<float>());
-    EXPECT_TRUE(at::equal(store.blocks()[0].gradient.narrow(0, 0, 3), pass * at::tensor({1.0f, 2.0f, 3.0f})));
+    EXPECT_TRUE(at::equal(store.blocks()[0].gradient.narrow(0, 0, 3),
+                          pass * at::tensor({1.0f, 2.0f, 3.0f})));
   }
 }
 
@@ -103,20 +106,25 @@ TEST(ParameterStore, AdoptsFrozenTensors) {
 TEST(ParameterStore, RejectsPartsThatDisagree) {
   ParameterStore store;
   store.declare("a", {{"a.q", {3, 4}}, {"a.k", {2, 4}}}, true);
-  const std::string text =
-      error_of(ErrorKind::option, [&] { store.allocate([](const std::string& name) { return name == "a.q"; }); });
+  const std::string text = error_of(ErrorKind::option, [&] {
+    store.allocate([](const std::string& name) { return name == "a.q"; });
+  });
   EXPECT_NE(text.find("\"a.q\" and \"a.k\""), std::string::npos) << text;
 }
 
 TEST(ParameterStore, RejectsWrongUse) {
   ParameterStore store;
-  EXPECT_NE(error_of(ErrorKind::internal, [&] { store.declare("a", {{"q", {3, 4}}, {"k", {2, 5}}}, true); })
+  EXPECT_NE(error_of(ErrorKind::internal,
+                     [&] {
+                       store.declare("a", {{"q", {3, 4}}, {"k", {2, 5}}}, true);
+                     })
                 .find("trailing dimensions"),
             std::string::npos);
   error_of(ErrorKind::internal, [&] { store.declare("a", {}, true); });
   error_of(ErrorKind::option, [&] { store.adopt("a", "half", at::ones({2}, at::kDouble), true); });
   error_of(ErrorKind::option, [&] { store.adopt("a", "scalar", at::scalar_tensor(1.0f), true); });
-  error_of(ErrorKind::option, [&] { store.adopt("a", "inner", at::ones({2}).requires_grad_() * 2, true); });
+  error_of(ErrorKind::option,
+           [&] { store.adopt("a", "inner", at::ones({2}).requires_grad_() * 2, true); });
   store.allocate(kAll);
   error_of(ErrorKind::internal, [&] { store.allocate(kAll); });
   error_of(ErrorKind::internal, [&] { store.declare("a", {{"late", {2}}}, true); });

@@ -35,8 +35,9 @@ TEST(RopeTable, ValueLinear) {
   for (int i = 0; i < 4; ++i) EXPECT_NEAR(f[i], std::pow(10, -i) / 4, 1e-15);
 }
 
-// Original context 1000. Turns over it, 1000 f / 2 pi: 159.2, 15.9, 1.5915, 0.159. Above 4 kept, below 1 divided by 8,
-// between: s = (1.591549 - 1) / 3 = 0.1971831, f = 0.01 (0.8028169 / 8 + 0.1971831) = 0.002975352.
+// Original context 1000. Turns over it, 1000 f / 2 pi: 159.2, 15.9, 1.5915, 0.159. Above 4 kept,
+// below 1 divided by 8, between: s = (1.591549 - 1) / 3 = 0.1971831, f = 0.01 (0.8028169 / 8 +
+// 0.1971831) = 0.002975352.
 TEST(RopeTable, ValueLlama3) {
   DecoderConfig config = eight_wide();
   config.rope_scaling = {RopeScalingKind::llama3, 8, 1, 4, 1000};
@@ -50,9 +51,11 @@ TEST(RopeTable, ValueLlama3) {
 TEST(RopeTable, MatchesReference) {
   for (const auto& family : families()) {
     const DecoderConfig config = toy_config(family);
-    const auto f = rope_inverse_frequencies(config), expected = reference::inverse_frequencies(config);
+    const auto f = rope_inverse_frequencies(config),
+               expected = reference::inverse_frequencies(config);
     ASSERT_EQ(f.size(), expected.size());
-    for (size_t i = 0; i < f.size(); ++i) EXPECT_NEAR(f[i], expected[i], 1e-14 * expected[i]) << family;
+    for (size_t i = 0; i < f.size(); ++i)
+      EXPECT_NEAR(f[i], expected[i], 1e-14 * expected[i]) << family;
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sampling: the key-value cache against running the whole sequence again, and the distribution that tokens come from.
+// Sampling: the key-value cache against running the whole sequence again, and the distribution that
+// tokens come from.
 #include "libpref/online/sampler.h"
 
 #include <ATen/ATen.h>
@@ -23,7 +24,8 @@ Decoder random_decoder(const std::string& family, uint64_t seed) {
 }
 
 // The most probable continuation, every token from a full pass over all before it.
-std::vector<int32_t> greedy_without_cache(Decoder& network, std::vector<int32_t> sequence, int64_t count) {
+std::vector<int32_t> greedy_without_cache(Decoder& network, std::vector<int32_t> sequence,
+                                          int64_t count) {
   c10::NoGradGuard no_grad;
   std::vector<int32_t> reply;
   for (int64_t i = 0; i < count; ++i) {
@@ -41,7 +43,8 @@ TEST(Sampler, GreedyMatchesFullPasses) {
   for (const auto& family : families()) {
     SCOPED_TRACE(family);
     Decoder network = random_decoder(family, 1);
-    const auto replies = sample_replies(network, kPrompts, -1, {.max_new_tokens = 12, .temperature = 0});
+    const auto replies =
+        sample_replies(network, kPrompts, -1, {.max_new_tokens = 12, .temperature = 0});
     ASSERT_EQ(replies.size(), kPrompts.size());
     for (size_t b = 0; b < kPrompts.size(); ++b) {
       EXPECT_EQ(replies[b].ids, greedy_without_cache(network, kPrompts[b], 12));
@@ -52,8 +55,10 @@ TEST(Sampler, GreedyMatchesFullPasses) {
 
 TEST(Sampler, TopKOfOneIsGreedy) {
   Decoder network = random_decoder("qwen3", 2);
-  const auto greedy = sample_replies(network, kPrompts, -1, {.max_new_tokens = 8, .temperature = 0});
-  const auto drawn = sample_replies(network, kPrompts, -1, {.max_new_tokens = 8, .temperature = 1.5, .top_k = 1, .seed = 9});
+  const auto greedy =
+      sample_replies(network, kPrompts, -1, {.max_new_tokens = 8, .temperature = 0});
+  const auto drawn = sample_replies(
+      network, kPrompts, -1, {.max_new_tokens = 8, .temperature = 1.5, .top_k = 1, .seed = 9});
   for (size_t b = 0; b < kPrompts.size(); ++b) EXPECT_EQ(greedy[b].ids, drawn[b].ids);
 }
 
@@ -63,7 +68,8 @@ TEST(Sampler, InvariantUnderTheOtherPrompts) {
     Decoder network = random_decoder(family, 3);
     const SampleOptions options{.max_new_tokens = 10, .temperature = 1, .seed = 5};
     const auto some = sample_replies(network, kPrompts, 0, options);
-    const std::vector<std::vector<int32_t>> others = {{8}, kPrompts[1], {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, {2, 3}};
+    const std::vector<std::vector<int32_t>> others = {
+        {8}, kPrompts[1], {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, {2, 3}};
     const auto again = sample_replies(network, others, 0, options);
     EXPECT_EQ(some[1].ids, again[1].ids);
     EXPECT_EQ(some[1].ended, again[1].ended);
@@ -73,7 +79,9 @@ TEST(Sampler, InvariantUnderTheOtherPrompts) {
 TEST(Sampler, SeedDecidesReplies) {
   Decoder network = random_decoder("llama", 4);
   const auto draw = [&](int64_t seed) {
-    return sample_replies(network, kPrompts, -1, {.max_new_tokens = 20, .temperature = 2, .seed = seed})[0].ids;
+    return sample_replies(network, kPrompts, -1,
+                          {.max_new_tokens = 20, .temperature = 2, .seed = seed})[0]
+        .ids;
   };
   EXPECT_EQ(draw(1), draw(1));
   EXPECT_NE(draw(1), draw(2));
@@ -83,7 +91,8 @@ TEST(Sampler, EosEndsAReplyAndNotTheOthers) {
   Decoder network = random_decoder("llama", 5);
   const auto free = sample_replies(network, kPrompts, -1, {.max_new_tokens = 12, .temperature = 0});
   const int32_t eos = free[0].ids[2];
-  const auto ended = sample_replies(network, kPrompts, eos, {.max_new_tokens = 12, .temperature = 0});
+  const auto ended =
+      sample_replies(network, kPrompts, eos, {.max_new_tokens = 12, .temperature = 0});
   for (size_t b = 0; b < kPrompts.size(); ++b) {
     std::vector<int32_t> expected = free[b].ids;
     const auto at = std::find(expected.begin(), expected.end(), eos);
@@ -112,14 +121,17 @@ TEST(Sampler, LeavesNoGradients) {
 TEST(Sampler, Rejects) {
   Decoder network = random_decoder("llama", 8);
   const std::vector<std::vector<int32_t>> with_empty = {{1}, {}};
-  EXPECT_NE(error_of(ErrorKind::data, [&] { sample_replies(network, with_empty, -1, {}); }).find("prompt 1"),
+  EXPECT_NE(error_of(ErrorKind::data, [&] { sample_replies(network, with_empty, -1, {}); })
+                .find("prompt 1"),
             std::string::npos);
   error_of(ErrorKind::option, [&] { sample_replies(network, kPrompts, -1, {.temperature = -1}); });
-  error_of(ErrorKind::option, [&] { sample_replies(network, kPrompts, -1, {.max_new_tokens = 0}); });
+  error_of(ErrorKind::option,
+           [&] { sample_replies(network, kPrompts, -1, {.max_new_tokens = 0}); });
 }
 
 // Probabilities of `logits` under the options, from the definitions.
-std::vector<double> exact_probabilities(const std::vector<float>& logits, const SampleOptions& options) {
+std::vector<double> exact_probabilities(const std::vector<float>& logits,
+                                        const SampleOptions& options) {
   std::vector<double> p;
   for (const float z : logits) p.push_back(std::exp(z / options.temperature));
   const auto normalize = [&] {
@@ -139,8 +151,10 @@ std::vector<double> exact_probabilities(const std::vector<float>& logits, const 
     normalize();
   };
   normalize();
-  if (options.top_k > 0) keep([&](size_t rank, double) { return static_cast<int64_t>(rank) < options.top_k; });
-  if (options.top_p < 1) keep([&](size_t rank, double before) { return rank == 0 || before < options.top_p; });
+  if (options.top_k > 0)
+    keep([&](size_t rank, double) { return static_cast<int64_t>(rank) < options.top_k; });
+  if (options.top_p < 1)
+    keep([&](size_t rank, double before) { return rank == 0 || before < options.top_p; });
   return p;
 }
 
@@ -153,8 +167,9 @@ TEST(SampleToken, MatchesExactProbabilities) {
                                             {.temperature = 1.4, .top_p = 0.7, .top_k = 4}};
   for (const SampleOptions& options : cases) {
     const uint64_t seed = 20250117;
-    SCOPED_TRACE("seed " + std::to_string(seed) + ", temperature " + std::to_string(options.temperature) + ", top_p " +
-                 std::to_string(options.top_p) + ", top_k " + std::to_string(options.top_k));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ", temperature " +
+                 std::to_string(options.temperature) + ", top_p " + std::to_string(options.top_p) +
+                 ", top_k " + std::to_string(options.top_k));
     constexpr int kDraws = 20000;
     RandomStream random(seed, "test draws");
     std::vector<int> seen(logits.size());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decoders small enough for exhaustive tests, one of every family with what is special to it, and rows of ids for them.
+// Decoders small enough for exhaustive tests, one of every family with what is special to it, and
+// rows of ids for them.
 #pragma once
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -15,14 +16,16 @@
 
 namespace pref::testing {
 
-/// Toy models run on one thread, where waking others costs more than they do; tests of threads say so by ThreadCount.
+/// Toy models run on one thread, where waking others costs more than they do; tests of threads say
+/// so by ThreadCount.
 class ToyEnvironment : public ::testing::Environment {
   void SetUp() override {
     at::set_num_threads(1);
     set_log_level(LogLevel::error);
   }
 };
-inline const ::testing::Environment* const toy_environment = ::testing::AddGlobalTestEnvironment(new ToyEnvironment);
+inline const ::testing::Environment* const toy_environment =
+    ::testing::AddGlobalTestEnvironment(new ToyEnvironment);
 
 class ThreadCount {
  public:
@@ -40,8 +43,8 @@ inline const std::vector<std::string>& families() {
   return names;
 }
 
-/// llama: scaled rope; mistral: a window shorter than the rows; qwen2: biases and a tied head; qwen3: head norms, heads
-/// wider than the hidden state, a window from the second layer on.
+/// llama: scaled rope; mistral: a window shorter than the rows; qwen2: biases and a tied head;
+/// qwen3: head norms, heads wider than the hidden state, a window from the second layer on.
 inline DecoderConfig toy_config(const std::string& family, int64_t vocab_size = 23) {
   DecoderConfig c;
   c.model_type = family;
@@ -84,8 +87,9 @@ inline std::vector<int32_t> random_ids(RandomStream& random, int64_t count, int6
 }
 
 /// Prompts of 1 to 6 tokens; min_branches to max_branches branches of 1 to 5.
-inline std::vector<TokenizedRow> random_rows(int64_t count, int64_t min_branches, int64_t max_branches,
-                                             int64_t vocab_size, uint64_t seed) {
+inline std::vector<TokenizedRow> random_rows(int64_t count, int64_t min_branches,
+                                             int64_t max_branches, int64_t vocab_size,
+                                             uint64_t seed) {
   RandomStream random(seed, "test rows");
   std::vector<TokenizedRow> rows;
   for (int64_t i = 0; i < count; ++i) {

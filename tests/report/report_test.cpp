@@ -29,7 +29,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 size_t count(const std::string& text, const std::string& what) {
   size_t n = 0;
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + what.size())) ++n;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + what.size()))
+    ++n;
   return n;
 }
 
@@ -45,7 +46,9 @@ ReportData full_report() {
   data.title = "A run";
   data.subtitle = "one GPU";
   data.summary = {{"accuracy", "0.91"}};
-  data.charts = {{"Loss", "nats", {{"train", {{0, 1}, {10, 0.5}, {20, 0.25}}}, {"eval", {{0, 0.9}, {20, 0.3}}}}}};
+  data.charts = {{"Loss",
+                  "nats",
+                  {{"train", {{0, 1}, {10, 0.5}, {20, 0.25}}}, {"eval", {{0, 0.9}, {20, 0.3}}}}}};
   data.samples = {{"Why?", "No.", "Because.", "reward -1", "reward 2"}};
   data.options = {{"DPO", {{"beta", "0.1", "number", "> 0", "inverse temperature"}}}};
   return data;
@@ -74,18 +77,24 @@ void expect_well_formed(const std::string& html) {
 TEST(Report, ValueParts) {
   const std::string html = report_html(full_report());
   expect_well_formed(html);
-  for (const char* part : {"<title>A run</title>", "<h1>A run</h1>", "one GPU", "accuracy</th><td class=\"n\">0.91",
-                           ">Why?<", ">No.<", ">Because.<", "before, reward -1", "after, reward 2", "inverse temperature",
-                           "<td>beta</td><td class=\"n\">0.1</td><td>&gt; 0</td>", "train, step 10: 0.5"})
+  for (const char* part :
+       {"<title>A run</title>", "<h1>A run</h1>", "one GPU", "accuracy</th><td class=\"n\">0.91",
+        ">Why?<", ">No.<", ">Because.<", "before, reward -1", "after, reward 2",
+        "inverse temperature", "<td>beta</td><td class=\"n\">0.1</td><td>&gt; 0</td>",
+        "train, step 10: 0.5"})
     EXPECT_THAT(html, HasSubstr(part));
   EXPECT_EQ(count(html, "<path class=\"curve\""), 4u);  // two lines, two keys in the legend
   EXPECT_EQ(count(html, "class=\"hit\""), 5u);
-  EXPECT_THAT(html, HasSubstr("role=\"img\" aria-labelledby=\"chart0\" aria-describedby=\"chart0f\""));
+  EXPECT_THAT(html,
+              HasSubstr("role=\"img\" aria-labelledby=\"chart0\" aria-describedby=\"chart0f\""));
   EXPECT_THAT(html, HasSubstr("id=\"chart0f\""));
   EXPECT_THAT(html, HasSubstr("prefers-color-scheme:dark"));
   // First, last, smallest, largest of the first series.
-  EXPECT_THAT(html, HasSubstr("<td>train</td><td class=\"n\">3</td><td class=\"n\">1</td><td class=\"n\">0.25</td>"
-                              "<td class=\"n\">0.25</td><td class=\"n\">1</td>"));
+  EXPECT_THAT(
+      html,
+      HasSubstr(
+          "<td>train</td><td class=\"n\">3</td><td class=\"n\">1</td><td class=\"n\">0.25</td>"
+          "<td class=\"n\">0.25</td><td class=\"n\">1</td>"));
 }
 
 TEST(Report, ValueCurveGeometry) {
@@ -117,8 +126,8 @@ TEST(Report, InvariantTextIsEscaped) {
   expect_well_formed(html);
   EXPECT_THAT(html, Not(HasSubstr("<b>")));
   EXPECT_EQ(find_invalid_utf8(html), std::string::npos);
-  // title twice, subtitle, 2 of summary, title, axes, legend, figures and hover (name, axis) of the chart, 5 of the sample,
-  // 5 of the options (the type is not shown).
+  // title twice, subtitle, 2 of summary, title, axes, legend, figures and hover (name, axis) of the
+  // chart, 5 of the sample, 5 of the options (the type is not shown).
   EXPECT_EQ(count(html, safe), 3u + 2 + 1 + 2 + 2 + 2 + 5 + 5);
 }
 
@@ -137,7 +146,8 @@ TEST(Report, InvariantEmptyPartsAreLeftOut) {
 
 TEST(Report, InvariantNonFiniteValuesBreakTheLine) {
   ReportData data;
-  data.charts = {{"c", "y", {{"s", {{0, 1}, {1, 2}, {2, kNan}, {3, 4}, {4, -kInfinity}, {5, 6}, {6, 7}}}}}};
+  data.charts = {
+      {"c", "y", {{"s", {{0, 1}, {1, 2}, {2, kNan}, {3, 4}, {4, -kInfinity}, {5, 6}, {6, 7}}}}}};
   const std::string html = report_html(data);
   const size_t begin = html.find(" d=\"") + 4;
   const std::string path = html.substr(begin, html.find('"', begin) - begin);
@@ -149,7 +159,8 @@ TEST(Report, InvariantNonFiniteValuesBreakTheLine) {
 
 TEST(Report, InvariantLongLinesKeepTheirExtremes) {
   ReportSeries series{"s", {}};
-  for (int i = 0; i < 20'000; ++i) series.points.emplace_back(i, i == 7777 ? 100 : i == 12'345 ? -100 : i % 7);
+  for (int i = 0; i < 20'000; ++i)
+    series.points.emplace_back(i, i == 7777 ? 100 : i == 12'345 ? -100 : i % 7);
   ReportData data;
   data.charts = {{"c", "y", {series}}};
   const std::string html = report_html(data);
@@ -162,7 +173,8 @@ TEST(Report, InvariantLongLinesKeepTheirExtremes) {
 TEST(Report, InvariantHugeValuesStayFinite) {
   ReportData data;
   const double most = std::numeric_limits<double>::max();
-  data.charts = {{"c", "y", {{"s", {{-most, most}, {most, -most}}}}}, {"flat", "y", {{"s", {{3, 0}, {3, 0}}}}}};
+  data.charts = {{"c", "y", {{"s", {{-most, most}, {most, -most}}}}},
+                 {"flat", "y", {{"s", {{3, 0}, {3, 0}}}}}};
   const std::string html = report_html(data);
   EXPECT_THAT(html, Not(HasSubstr("nan")));
   EXPECT_THAT(html, Not(HasSubstr("inf")));
@@ -227,8 +239,8 @@ TEST(Report, RoundTripFile) {
 }
 
 TEST(TerminalPlot, MatchesReference) {
-  // 30 columns: labels 1 wide, " ┤", 25 cells (50 dots), " a". A diagonal from (0, 0) to (1, 3), 12 dots high: each column
-  // of dots has one, at the rounded height, counted from the top.
+  // 30 columns: labels 1 wide, " ┤", 25 cells (50 dots), " a". A diagonal from (0, 0) to (1, 3), 12
+  // dots high: each column of dots has one, at the rounded height, counted from the top.
   constexpr unsigned kBits[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
   unsigned cells[3][25] = {};
   for (int x = 0; x < 50; ++x) {
@@ -239,33 +251,35 @@ TEST(TerminalPlot, MatchesReference) {
   for (int row = 0; row < 3; ++row)
     for (const unsigned bits : cells[row])
       drawn[row] += bits == 0 ? std::string(" ")
-                              : std::string{'\xE2', static_cast<char>(0xA0 + bits / 64), static_cast<char>(0x80 + bits % 64)};
-  EXPECT_EQ(terminal_plot({{"up", {{0, 0}, {1, 3}}}}, 30, 3), "3 ┤" + drawn[0] + " a\n" +
-                                                                "  │" + drawn[1] + "\n" +
-                                                                "0 ┤" + drawn[2] + "\n" +
-                                                                "  └─────────────────────────\n" +
-                                                                "   0                       1\n" +
-                                                                "  a up 3\n");
+                              : std::string{'\xE2', static_cast<char>(0xA0 + bits / 64),
+                                            static_cast<char>(0x80 + bits % 64)};
+  EXPECT_EQ(terminal_plot({{"up", {{0, 0}, {1, 3}}}}, 30, 3),
+            "3 ┤" + drawn[0] + " a\n" + "  │" + drawn[1] + "\n" + "0 ┤" + drawn[2] + "\n" +
+                "  └─────────────────────────\n" + "   0                       1\n" + "  a up 3\n");
 }
 
 TEST(TerminalPlot, ValueDots) {
   // One column of cells at the left edge holds a vertical line: all four left dots of each cell.
   const auto rows = lines(terminal_plot({{"s", {{0, 0}, {0, 1}, {1, kNan}, {9, 0}}}}, 30, 4));
-  for (int row = 0; row < 4; ++row) EXPECT_THAT(rows[static_cast<size_t>(row)], HasSubstr("\u2847")) << row;
-  EXPECT_THAT(rows[3], HasSubstr("\u2880"));  // the lone point at the right, in the lowest right dot
+  for (int row = 0; row < 4; ++row)
+    EXPECT_THAT(rows[static_cast<size_t>(row)], HasSubstr("\u2847")) << row;
+  EXPECT_THAT(rows[3],
+              HasSubstr("\u2880"));  // the lone point at the right, in the lowest right dot
 }
 
 TEST(TerminalPlot, InvariantSize) {
   std::vector<ReportSeries> series;
   for (int s = 0; s < 5; ++s) {
     series.push_back({"s" + std::to_string(s), {}});
-    for (int i = 0; i < 100; ++i) series.back().points.emplace_back(i, std::sin(0.1 * i + s) * 1e-3);
+    for (int i = 0; i < 100; ++i)
+      series.back().points.emplace_back(i, std::sin(0.1 * i + s) * 1e-3);
   }
   for (const int width : {30, 61, 120})
     for (const int height : {3, 10, 31}) {
       const auto rows = lines(terminal_plot(series, width, height));
       ASSERT_EQ(rows.size(), static_cast<size_t>(height) + 2 + series.size());
-      for (const std::string& row : rows) EXPECT_LE(display_width(row), static_cast<size_t>(width)) << row;
+      for (const std::string& row : rows)
+        EXPECT_LE(display_width(row), static_cast<size_t>(width)) << row;
     }
 }
 
@@ -276,13 +290,16 @@ TEST(TerminalPlot, InvariantColorOnlyAddsCodes) {
   EXPECT_THAT(colored, HasSubstr("\x1b[33m"));
   std::string plain;
   for (size_t i = 0; i < colored.size();)
-    if (colored[i] == '\x1b') i = colored.find('m', i) + 1;
-    else plain += colored[i++];
+    if (colored[i] == '\x1b')
+      i = colored.find('m', i) + 1;
+    else
+      plain += colored[i++];
   EXPECT_EQ(plain, terminal_plot(series, 50, 6));
 }
 
 TEST(TerminalPlot, RejectsSizes) {
-  EXPECT_THAT([] { terminal_plot({}, 29, 5); }, testing::ThrowsMessage<Error>(HasSubstr("29 and 5 came")));
+  EXPECT_THAT([] { terminal_plot({}, 29, 5); },
+              testing::ThrowsMessage<Error>(HasSubstr("29 and 5 came")));
   EXPECT_THROW(terminal_plot({}, 40, 2), Error);
   EXPECT_THROW(terminal_plot(std::vector<ReportSeries>(27), 80, 10), Error);
   EXPECT_EQ(terminal_plot({}, 40, 5), "(no values to plot)\n");

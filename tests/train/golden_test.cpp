@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Twenty DPO updates of a toy model: the same bits twice, and the losses that this model is known to have.
+// Twenty DPO updates of a toy model: the same bits twice, and the losses that this model is known
+// to have.
 #include <array>
 
 #include "tests/train/train_test_util.h"
@@ -22,7 +23,8 @@ Outcome train_twenty() {
   options.optimizer.weight_decay = 0.01;
   options.tokens_per_microbatch = 20;
   options.save_strategy = Interval::no;
-  DPOTrainer(model, {.beta = 0.3, .label_smoothing = 0.05}, options).fit(data_of(counting_rows(14, 11)));
+  DPOTrainer(model, {.beta = 0.3, .label_smoothing = 0.05}, options)
+      .fit(data_of(counting_rows(14, 11)));
   Outcome outcome;
   for (const auto& line : metric_lines(folder.file("run"))) {
     outcome.losses.push_back(line.at("loss").get<double>());
@@ -39,9 +41,11 @@ TEST(Golden, TwentyUpdatesAreBitExactOnOneThread) {
   EXPECT_EQ(first.losses, second.losses);
   EXPECT_EQ(first.norms, second.norms);
   EXPECT_EQ(first.weights, second.weights);
-  // Processors differ in their vector units, and so in the last bits; a change of what is computed moves more.
+  // Processors differ in their vector units, and so in the last bits; a change of what is computed
+  // moves more.
   constexpr std::array kLosses = {0.446182, 0.217340, 0.245749, 0.260794};
-  for (size_t i = 0; i < kLosses.size(); ++i) EXPECT_NEAR(first.losses[5 * i + 4], kLosses[i], 2e-4) << "update " << 5 * i + 5;
+  for (size_t i = 0; i < kLosses.size(); ++i)
+    EXPECT_NEAR(first.losses[5 * i + 4], kLosses[i], 2e-4) << "update " << 5 * i + 5;
 }
 
 }  // namespace

@@ -18,9 +18,11 @@ void fill_normal(const at::Tensor& tensor, RandomStream& random, double deviatio
     tensor.mutable_data_ptr<float>()[i] = static_cast<float>(deviation * random.normal());
 }
 
-// Ten steps with changing rates and gradient scales: weights and moments as torch's fused AdamW has them.
+// Ten steps with changing rates and gradient scales: weights and moments as torch's fused AdamW has
+// them.
 TEST(AdamW, MatchesTorch) {
-  const AdamWOptions options{.adam_beta1 = 0.8, .adam_beta2 = 0.95, .adam_epsilon = 1e-6, .weight_decay = 0.1};
+  const AdamWOptions options{
+      .adam_beta1 = 0.8, .adam_beta2 = 0.95, .adam_epsilon = 1e-6, .weight_decay = 0.1};
   ParameterStore store;
   const int64_t matrix = store.declare("a", {{"a.w", {40, 33}}}, true);
   const int64_t norm = store.declare("a", {{"a.norm", {33}}}, false);
@@ -38,7 +40,8 @@ TEST(AdamW, MatchesTorch) {
   for (const int64_t i : {matrix, norm, other}) {
     const at::Tensor value = store.weight(i).value.detach();
     fill_normal(value, random, 1);
-    theirs.push_back({value.clone(), at::zeros_like(value), at::zeros_like(value), at::zeros({}), i == norm ? 0.0 : 0.1});
+    theirs.push_back({value.clone(), at::zeros_like(value), at::zeros_like(value), at::zeros({}),
+                      i == norm ? 0.0 : 0.1});
   }
   AdamW optimizer(store, options);
   for (int step = 1; step <= 10; ++step) {
@@ -49,15 +52,17 @@ TEST(AdamW, MatchesTorch) {
       Theirs& t = theirs[k];
       t.steps.add_(1);
       const at::Tensor gradient = store.weight(i).gradient * scale;
-      at::_fused_adamw_({t.weight}, {gradient}, {t.exp_avg}, {t.exp_avg_sq}, {}, {t.steps}, rate, options.adam_beta1,
-                        options.adam_beta2, t.decay, options.adam_epsilon, false, false);
+      at::_fused_adamw_({t.weight}, {gradient}, {t.exp_avg}, {t.exp_avg_sq}, {}, {t.steps}, rate,
+                        options.adam_beta1, options.adam_beta2, t.decay, options.adam_epsilon,
+                        false, false);
     }
     optimizer.step(rate, scale);
     EXPECT_EQ(optimizer.steps(), step);
     for (size_t k = 0; k < 3; ++k) {
       const at::Tensor ours = store.weight(std::array{matrix, norm, other}[k]).value.detach();
       // A few roundings of weights of size 1 to 4 a step.
-      EXPECT_LE((ours - theirs[k].weight).abs().max().item<double>(), 1e-6 * step) << "leaf " << k << ", step " << step;
+      EXPECT_LE((ours - theirs[k].weight).abs().max().item<double>(), 1e-6 * step)
+          << "leaf " << k << ", step " << step;
     }
   }
   // Moments lie in the flat buffers at their leaves' offsets.
@@ -67,14 +72,16 @@ TEST(AdamW, MatchesTorch) {
   EXPECT_EQ(store.blocks()[1].frozen.abs().sum().item<double>(), 0);
 }
 
-// One element by hand: b1 = b2 = 0, eps = 1: w - lr decay w - lr g / (|g| + 1) = 2 - 0.1 - 0.1 * 3 / 4 = 1.825.
+// One element by hand: b1 = b2 = 0, eps = 1: w - lr decay w - lr g / (|g| + 1) = 2 - 0.1 - 0.1 * 3
+// / 4 = 1.825.
 TEST(AdamW, Value) {
   ParameterStore store;
   store.declare("a", {{"w", {1}}}, true);
   store.allocate([](const std::string&) { return true; });
   store.weight(0).value.detach().fill_(2);
   store.weight(0).gradient.fill_(3);
-  AdamW optimizer(store, {.adam_beta1 = 0, .adam_beta2 = 0, .adam_epsilon = 1, .weight_decay = 0.5});
+  AdamW optimizer(store,
+                  {.adam_beta1 = 0, .adam_beta2 = 0, .adam_epsilon = 1, .weight_decay = 0.5});
   optimizer.step(0.1);
   EXPECT_NEAR(store.weight(0).value.item<float>(), 1.825, 1e-6);
 }
@@ -82,7 +89,9 @@ TEST(AdamW, Value) {
 TEST(AdamW, RejectsOptionsOutsideTheirRange) {
   ParameterStore store;
   store.allocate([](const std::string&) { return true; });
-  EXPECT_NE(error_of(ErrorKind::option, [&] { AdamW(store, {.adam_beta1 = 1}); }).find("adam_beta1"), std::string::npos);
+  EXPECT_NE(
+      error_of(ErrorKind::option, [&] { AdamW(store, {.adam_beta1 = 1}); }).find("adam_beta1"),
+      std::string::npos);
 }
 
 TEST(GradientNorm, MatchesDoubleAndAnyThreadCount) {
@@ -123,19 +132,25 @@ TEST(Schedule, Value) {
   EXPECT_EQ(schedule_factor(ScheduleKind::constant_with_warmup, 9, 4, 12), 1);
 }
 
-// transformers' get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup (half a cycle), as documented.
+// transformers' get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup (half a cycle),
+// as documented.
 TEST(Schedule, MatchesReference) {
   for (const int64_t warmup : {0, 1, 7, 30})
     for (const int64_t total : {1, 7, 30})
       for (int64_t step = 0; step < total; ++step) {
-        const double rising = static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, warmup));
+        const double rising =
+            static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, warmup));
         const double span = static_cast<double>(std::max<int64_t>(1, total - warmup));
         const double linear = std::max(0.0, static_cast<double>(total - step) / span);
         const double progress = static_cast<double>(step - warmup) / span;
-        const double cosine = std::max(0.0, 0.5 * (1 + std::cos(std::numbers::pi * 0.5 * 2 * progress)));
-        SCOPED_TRACE(::testing::Message() << "step " << step << " of " << total << ", warm-up " << warmup);
-        EXPECT_NEAR(schedule_factor(ScheduleKind::linear, step, warmup, total), step < warmup ? rising : linear, 1e-14);
-        EXPECT_NEAR(schedule_factor(ScheduleKind::cosine, step, warmup, total), step < warmup ? rising : cosine, 1e-14);
+        const double cosine =
+            std::max(0.0, 0.5 * (1 + std::cos(std::numbers::pi * 0.5 * 2 * progress)));
+        SCOPED_TRACE(::testing::Message()
+                     << "step " << step << " of " << total << ", warm-up " << warmup);
+        EXPECT_NEAR(schedule_factor(ScheduleKind::linear, step, warmup, total),
+                    step < warmup ? rising : linear, 1e-14);
+        EXPECT_NEAR(schedule_factor(ScheduleKind::cosine, step, warmup, total),
+                    step < warmup ? rising : cosine, 1e-14);
       }
 }
 

@@ -32,7 +32,8 @@ TEST(ReferenceCache, RejectsFilesOfAnotherModelTokenizerOrRows) {
   const auto rows = counting_rows(2);
   write_reference_cache(folder.file("ref"), kKey, ReferenceLogps(rows, {1, 2, 3, 4}));
   const auto refusal = [&](ReferenceKey key) {
-    return error_of(ErrorKind::digest, [&] { read_reference_cache(folder.file("ref"), key, rows); });
+    return error_of(ErrorKind::digest,
+                    [&] { read_reference_cache(folder.file("ref"), key, rows); });
   };
   ReferenceKey model = kKey, tokenizer = kKey, other_rows = kKey, dtype = kKey, two = kKey;
   model.model = "dddd";
@@ -56,7 +57,8 @@ TEST(ReferenceCache, RejectsDamagedFilesAndOtherRowCounts) {
   folder.write("ref", "not a safetensors file");
   error_of(ErrorKind::data, [&] { read_reference_cache(folder.file("ref"), kKey, rows); });
   write_reference_cache(folder.file("ref"), kKey, ReferenceLogps(rows, {1, 2, 3, 4}));
-  error_of(ErrorKind::data, [&] { read_reference_cache(folder.file("ref"), kKey, counting_rows(3)); });
+  error_of(ErrorKind::data,
+           [&] { read_reference_cache(folder.file("ref"), kKey, counting_rows(3)); });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs that stop and go on: bit for bit the run that never stopped, or a refusal that names what differs.
+// Runs that stop and go on: bit for bit the run that never stopped, or a refusal that names what
+// differs.
 #include <filesystem>
 #include <fstream>
 
@@ -9,7 +10,8 @@
 namespace pref::testing {
 namespace {
 
-const int64_t kUpdates = 9;  // ten rows in batches of four, the last of two: three updates an epoch, three epochs
+const int64_t kUpdates =
+    9;  // ten rows in batches of four, the last of two: three updates an epoch, three epochs
 
 // What a finished run leaves: final weights, the last checkpoint's tensors, every metric.
 struct Outcome {
@@ -45,8 +47,9 @@ struct Case {
     return options;
   }
   std::map<std::string, PreferenceData> evals(const TrainerOptions& options) const {
-    return options.eval_strategy == Interval::no ? std::map<std::string, PreferenceData>{}
-                                                 : std::map<std::string, PreferenceData>{{"", held_out}};
+    return options.eval_strategy == Interval::no
+               ? std::map<std::string, PreferenceData>{}
+               : std::map<std::string, PreferenceData>{{"", held_out}};
   }
   // One process: a model as it starts, and fit(). True when it came to the end.
   bool process(const TrainerOptions& options, bool stop_after_one_update = false) const {
@@ -78,7 +81,8 @@ TEST(Resume, BitForBitAfterEveryStop) {
       SCOPED_TRACE(objective.name() + (shuffle ? " shuffled" : " in file order"));
       const TempFolder folder;
       const Case c{.objective = objective, .shuffle = shuffle};
-      TrainerOptions whole = c.options(folder.file("whole")), stopped = c.options(folder.file("stopped"));
+      TrainerOptions whole = c.options(folder.file("whole")),
+                     stopped = c.options(folder.file("stopped"));
       whole.eval_strategy = stopped.eval_strategy = Interval::epoch;
       ASSERT_TRUE(c.process(whole));
       int processes = 1;
@@ -173,7 +177,8 @@ TEST(Resume, KeepsTheNewestCheckpoints) {
   ASSERT_TRUE(c.process(options));
   std::vector<std::string> left;
   for (const auto& entry : std::filesystem::directory_iterator(folder.file("run")))
-    if (entry.path().filename().string().starts_with("checkpoint-")) left.push_back(entry.path().filename().string());
+    if (entry.path().filename().string().starts_with("checkpoint-"))
+      left.push_back(entry.path().filename().string());
   std::sort(left.begin(), left.end());
   EXPECT_EQ(left, (std::vector<std::string>{"checkpoint-8", "checkpoint-9"}));
 }
@@ -190,26 +195,34 @@ TEST(Resume, RejectsOtherOptionsNamingThem) {
   two.learning_rate = 0.001;
   two.optimizer.adam_beta2 = 0.9;
   const std::string named = refusal(c, two);
-  EXPECT_NE(named.find("learning_rate: the checkpoint has 0.005, this run 0.001"), std::string::npos) << named;
+  EXPECT_NE(named.find("learning_rate: the checkpoint has 0.005, this run 0.001"),
+            std::string::npos)
+      << named;
   EXPECT_NE(named.find("adam_beta2: "), std::string::npos) << named;
   EXPECT_EQ(named.find("weight_decay: "), std::string::npos) << named;
   TrainerOptions longer = options;
   longer.num_train_epochs = 5;  // the linear schedule depends on the end
-  EXPECT_NE(refusal(c, longer).find("updates: the checkpoint has 9, this run 15"), std::string::npos);
+  EXPECT_NE(refusal(c, longer).find("updates: the checkpoint has 9, this run 15"),
+            std::string::npos);
   Case beta = c;
   beta.objective = DPO{.beta = 0.5};
-  EXPECT_NE(refusal(beta, options).find("dpo.beta: the checkpoint has 0.4, this run 0.5"), std::string::npos);
+  EXPECT_NE(refusal(beta, options).find("dpo.beta: the checkpoint has 0.4, this run 0.5"),
+            std::string::npos);
   Case order = c;
   order.shuffle = false;
   EXPECT_NE(refusal(order, order.options(folder.file("run"))).find("shuffle: "), std::string::npos);
   Case sft = c;
   sft.objective = SFT{};
   const std::string other_loss = refusal(sft, options);
-  EXPECT_NE(other_loss.find("objective: the checkpoint has dpo, this run sft"), std::string::npos) << other_loss;
-  EXPECT_NE(other_loss.find("dpo.beta: the checkpoint has 0.4, this run nothing"), std::string::npos) << other_loss;
+  EXPECT_NE(other_loss.find("objective: the checkpoint has dpo, this run sft"), std::string::npos)
+      << other_loss;
+  EXPECT_NE(other_loss.find("dpo.beta: the checkpoint has 0.4, this run nothing"),
+            std::string::npos)
+      << other_loss;
   Case weighted = c;
   weighted.objective = Objective(std::vector<WeightedTerm>{{DPO{.beta = 0.4}, 0.5}});
-  EXPECT_NE(refusal(weighted, options).find("loss_weights.dpo: the checkpoint has 1"), std::string::npos);
+  EXPECT_NE(refusal(weighted, options).find("loss_weights.dpo: the checkpoint has 1"),
+            std::string::npos);
   // Logging and saving may change.
   TrainerOptions quiet = options;
   quiet.logging_steps = 5;
@@ -222,7 +235,8 @@ TEST(Resume, RejectsOtherRows) {
   Case c{.objective = SFT{}};
   ASSERT_FALSE(c.process(c.options(folder.file("run")), true));
   c.train = data_of(counting_rows(10, 77));
-  const std::string text = error_of(ErrorKind::option, [&] { c.process(c.options(folder.file("run"))); });
+  const std::string text =
+      error_of(ErrorKind::option, [&] { c.process(c.options(folder.file("run"))); });
   EXPECT_NE(text.find("rows: the checkpoint has"), std::string::npos) << text;
 }
 

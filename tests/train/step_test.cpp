@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One step's loss and gradient: against the oracle, and the same however a batch is split, ordered or accumulated.
+// One step's loss and gradient: against the oracle, and the same however a batch is split, ordered
+// or accumulated.
 #include "libpref/train/step.h"
 
 #include <ATen/ATen.h>
@@ -11,7 +12,9 @@ namespace pref::testing {
 namespace {
 
 // A preference term and a token mean: the two normalizers that a split could get wrong.
-Objective dpo_and_sft() { return Objective(std::vector<WeightedTerm>{{DPO{.beta = 0.4}, 1.0}, {SFT{}, 0.3}}); }
+Objective dpo_and_sft() {
+  return Objective(std::vector<WeightedTerm>{{DPO{.beta = 0.4}, 1.0}, {SFT{}, 0.3}});
+}
 
 // Rows of unequal lengths, weights and margins, and reference log-probs that are not the policy's.
 struct Problem {
@@ -24,7 +27,8 @@ struct Problem {
     for (auto& row : rows) {
       row.weight = 0.5 + random.uniform();
       row.margin = random.normal();
-      for (const auto& branch : row.branches) values.push_back(-2.5 * static_cast<double>(branch.size()) + random.normal());
+      for (const auto& branch : row.branches)
+        values.push_back(-2.5 * static_cast<double>(branch.size()) + random.normal());
     }
     reference = ReferenceLogps(rows, values);
   }
@@ -35,10 +39,12 @@ struct Gradient {
   std::vector<float> flat;
 };
 
-// Loss and gradient of the rows taken in `parts`, each accumulated by itself, all under the normalizers of the whole.
-Gradient accumulate(Problem& problem, const std::vector<std::vector<int64_t>>& parts, int64_t tokens_per_microbatch,
-                    const Objective& objective) {
-  PreferenceStep engine(problem.model.network(), objective, {.tokens_per_microbatch = tokens_per_microbatch});
+// Loss and gradient of the rows taken in `parts`, each accumulated by itself, all under the
+// normalizers of the whole.
+Gradient accumulate(Problem& problem, const std::vector<std::vector<int64_t>>& parts,
+                    int64_t tokens_per_microbatch, const Objective& objective) {
+  PreferenceStep engine(problem.model.network(), objective,
+                        {.tokens_per_microbatch = tokens_per_microbatch});
   ParameterStore& store = problem.model.network().parameters();
   store.zero_gradients();
   std::vector<int64_t> all;
@@ -50,7 +56,8 @@ Gradient accumulate(Problem& problem, const std::vector<std::vector<int64_t>>& p
   return {loss, flat_gradient(store)};
 }
 
-// What another order of float additions may change: some roundings at the scale of the largest gradient.
+// What another order of float additions may change: some roundings at the scale of the largest
+// gradient.
 void expect_same(const Gradient& a, const Gradient& b) {
   EXPECT_NEAR(a.loss, b.loss, 1e-6 * std::abs(b.loss));
   EXPECT_LE(largest_difference(a.flat, b.flat), 5e-6 * largest(b.flat));
@@ -98,10 +105,12 @@ TEST(PreferenceStep, MatchesReference) {
 
 TEST(PreferenceStep, InvariantUnderMicrobatches) {
   Problem problem;
-  for (const Objective& objective : {Objective(DPO{.beta = 0.4}), Objective(SFT{}), dpo_and_sft()}) {
+  for (const Objective& objective :
+       {Objective(DPO{.beta = 0.4}), Objective(SFT{}), dpo_and_sft()}) {
     SCOPED_TRACE(objective.name());
     const Gradient whole = accumulate(problem, {all_indices(8)}, 100000, objective);
-    for (const int64_t tokens : {1, 12, 25, 60}) expect_same(accumulate(problem, {all_indices(8)}, tokens, objective), whole);
+    for (const int64_t tokens : {1, 12, 25, 60})
+      expect_same(accumulate(problem, {all_indices(8)}, tokens, objective), whole);
   }
 }
 
@@ -130,8 +139,9 @@ TEST(PreferenceStep, InvariantUnderTheLogitsBudget) {
   Problem problem;
   const Objective objective = dpo_and_sft();
   const Gradient whole = accumulate(problem, {all_indices(8)}, 100000, objective);
-  PreferenceStep engine(problem.model.network(), objective,
-                        {.tokens_per_microbatch = 100000, .head = {.logits_bytes = 3 * kToyVocab * 4}});
+  PreferenceStep engine(
+      problem.model.network(), objective,
+      {.tokens_per_microbatch = 100000, .head = {.logits_bytes = 3 * kToyVocab * 4}});
   problem.model.network().parameters().zero_gradients();
   const double loss = engine
                           .accumulate(problem.rows, all_indices(8), problem.reference,
@@ -147,14 +157,17 @@ TEST(PreferenceStep, EvaluationAgreesAndLeavesNoGradient) {
   const Normalizers normalizers = normalizers_of(problem.rows, all_indices(8));
   const auto scored = engine.evaluate(problem.rows, all_indices(8), problem.reference, normalizers);
   EXPECT_EQ(largest(flat_gradient(problem.model.network().parameters())), 0);
-  const auto trained = engine.accumulate(problem.rows, all_indices(8), problem.reference, normalizers);
+  const auto trained =
+      engine.accumulate(problem.rows, all_indices(8), problem.reference, normalizers);
   EXPECT_NEAR(scored.loss, trained.loss, 1e-6 * trained.loss);
   ASSERT_EQ(scored.metrics.entries().size(), trained.metrics.entries().size());
   for (const auto& entry : trained.metrics.entries())
-    EXPECT_NEAR(scored.metrics.mean(entry.name), trained.metrics.mean(entry.name), 1e-5) << entry.name;
+    EXPECT_NEAR(scored.metrics.mean(entry.name), trained.metrics.mean(entry.name), 1e-5)
+        << entry.name;
   double tokens = 0;
   for (const auto& row : problem.rows)
-    for (const auto& branch : row.branches) tokens += static_cast<double>(row.prompt.size() + branch.size());
+    for (const auto& branch : row.branches)
+      tokens += static_cast<double>(row.prompt.size() + branch.size());
   EXPECT_EQ(trained.num_tokens, tokens);
 }
 
@@ -183,16 +196,20 @@ TEST(PreferenceStep, RejectsMissingReference) {
   const Objective objective(DPO{});
   PreferenceStep engine(problem.model.network(), objective, {});
   const ReferenceLogps for_two(std::span(problem.rows).first(2), {-1, -2, -3, -4});
-  EXPECT_NE(error_of(ErrorKind::option, [&] {
-              engine.accumulate(problem.rows, all_indices(8), for_two, normalizers_of(problem.rows, all_indices(8)));
-            }).find("row 2"),
+  EXPECT_NE(error_of(ErrorKind::option,
+                     [&] {
+                       engine.accumulate(problem.rows, all_indices(8), for_two,
+                                         normalizers_of(problem.rows, all_indices(8)));
+                     })
+                .find("row 2"),
             std::string::npos);
   error_of(ErrorKind::data, [&] { ReferenceLogps(problem.rows, {1, 2, 3}); });
 }
 
 // Two pairs and one single answer, by hand.
 TEST(Metrics, Value) {
-  const std::vector<int64_t> row(9, 0), token(9, 0), sequences = {0, 2, 3, 5, 8, 9}, rows = {0, 2, 4, 5};
+  const std::vector<int64_t> row(9, 0), token(9, 0), sequences = {0, 2, 3, 5, 8, 9},
+                                                     rows = {0, 2, 4, 5};
   const SequenceStatistics s{.logp = {-2, -3, -4, -1, -5},
                              .collision = std::vector<double>(5),
                              .entropy = {1, 2, 3, 4, 8},
@@ -203,8 +220,8 @@ TEST(Metrics, Value) {
   const std::vector<double> reference = {-3, -3, -5, 0, 0};
   const Objective pairs(DPO{.beta = 0.5});
   // The single answer has no reward to compare; the objective sees the two pairs.
-  const Labels two{std::span(row).first(8), std::span(token).first(8), std::span(sequences).first(5),
-                   std::span(rows).first(3)};
+  const Labels two{std::span(row).first(8), std::span(token).first(8),
+                   std::span(sequences).first(5), std::span(rows).first(3)};
   RowLosses losses(pairs, {2, 4}, two, {.ref_logp = std::span(reference).first(4)});
   std::vector<double> unused(4);
   losses(s, 0, 2, unused);

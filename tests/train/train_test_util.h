@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A task that a toy decoder learns in some dozen updates, and what a run leaves behind in comparable form.
+// A task that a toy decoder learns in some dozen updates, and what a run leaves behind in
+// comparable form.
 #pragma once
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -16,7 +17,8 @@ namespace pref::testing {
 
 inline constexpr int64_t kToyVocab = 16;
 
-/// The chosen answer counts up from the prompt's last token, the rejected one down. Lengths differ from row to row.
+/// The chosen answer counts up from the prompt's last token, the rejected one down. Lengths differ
+/// from row to row.
 inline std::vector<TokenizedRow> counting_rows(int64_t count, uint64_t seed = 1) {
   RandomStream random(seed, "test rows");
   std::vector<TokenizedRow> rows;
@@ -27,7 +29,8 @@ inline std::vector<TokenizedRow> counting_rows(int64_t count, uint64_t seed = 1)
       std::vector<int32_t> answer;
       const int64_t length = 2 + static_cast<int64_t>(random.below(3));
       for (int64_t k = 1; k <= length; ++k)
-        answer.push_back(static_cast<int32_t>((row.prompt.back() + step * k + kToyVocab) % kToyVocab));
+        answer.push_back(
+            static_cast<int32_t>((row.prompt.back() + step * k + kToyVocab) % kToyVocab));
       row.branches.push_back(answer);
     }
     rows.push_back(std::move(row));
@@ -54,13 +57,15 @@ inline TrainerOptions toy_options(const std::string& output_dir = "") {
 }
 
 /// Lines of a metrics.jsonl without what a clock decides.
-inline std::vector<nlohmann::json> metric_lines(const std::string& folder, bool with_clock = false) {
+inline std::vector<nlohmann::json> metric_lines(const std::string& folder,
+                                                bool with_clock = false) {
   std::vector<nlohmann::json> lines;
   std::istringstream text(read_text(folder + "/metrics.jsonl"));
   for (std::string line; std::getline(text, line);) {
     nlohmann::json json = nlohmann::json::parse(line);
     for (auto it = json.begin(); it != json.end() && !with_clock;)
-      it = it.key().starts_with("perf/") || it.key().ends_with("_runtime") ? json.erase(it) : std::next(it);
+      it = it.key().starts_with("perf/") || it.key().ends_with("_runtime") ? json.erase(it)
+                                                                           : std::next(it);
     lines.push_back(std::move(json));
   }
   return lines;
@@ -73,6 +78,8 @@ inline double largest_difference(const std::vector<float>& a, const std::vector<
     worst = std::max(worst, static_cast<double>(std::abs(a[i] - b[i])));
   return worst;
 }
-inline double largest(const std::vector<float>& a) { return largest_difference(a, std::vector<float>(a.size())); }
+inline double largest(const std::vector<float>& a) {
+  return largest_difference(a, std::vector<float>(a.size()));
+}
 
 }  // namespace pref::testing

@@ -74,7 +74,8 @@ TEST_F(WorldFiles, RoundTripDemonstrations) {
   std::string line;
   for (const WorldDemonstration& row : rows) {
     ASSERT_TRUE(std::getline(file, line));
-    EXPECT_EQ(nlohmann::json::parse(line), (nlohmann::json{{"prompt", row.prompt}, {"completion", row.completion}}));
+    EXPECT_EQ(nlohmann::json::parse(line),
+              (nlohmann::json{{"prompt", row.prompt}, {"completion", row.completion}}));
   }
   EXPECT_FALSE(std::getline(file, line));
 }
@@ -104,7 +105,8 @@ TEST_F(WorldFiles, RoundTripTokenizer) {
   EXPECT_LT(tokens / 500, 20);  // every word a token; their mean is 16 words and 3 full stops
   std::vector<std::string> pieces;
   ASSERT_TRUE(processor.Encode("The bank opens at 12.", &pieces).ok());
-  EXPECT_THAT(pieces, testing::ElementsAre("\u2581The", "\u2581bank", "\u2581opens", "\u2581at", "\u258112", "."));
+  EXPECT_THAT(pieces, testing::ElementsAre("\u2581The", "\u2581bank", "\u2581opens", "\u2581at",
+                                           "\u258112", "."));
   // Bytes stand in for characters that were never seen; spaces stay.
   for (const std::string text : {"na\xc3\xafve \xe6\x97\xa5", "two  spaces "}) {
     std::vector<int> ids;
@@ -136,9 +138,15 @@ TEST_F(WorldFiles, InvariantTokenizerIsDeterministic) {
 TEST_F(WorldFiles, RejectsTokenizerInput) {
   using testing::HasSubstr;
   using testing::ThrowsMessage;
-  EXPECT_THAT([&] { train_sentencepiece({}, 1000, path("t")); }, ThrowsMessage<Error>(HasSubstr("at least one sentence")));
-  EXPECT_THAT([&] { train_sentencepiece({"a"}, 100, path("t")); }, ThrowsMessage<Error>(HasSubstr("100 came")));
-  EXPECT_THAT([&] { train_sentencepiece({"a", ""}, 1000, path("t")); }, ThrowsMessage<Error>(HasSubstr("sentences[1]")));
+  EXPECT_THAT([&] { train_sentencepiece({}, 1000, path("t")); },
+              ThrowsMessage<Error>(HasSubstr("at least one sentence")));
+  EXPECT_THAT([&] { train_sentencepiece({"a"}, 100, path("t")); },
+              ThrowsMessage<Error>(HasSubstr("100 came")));
+  EXPECT_THAT(
+      [&] {
+        train_sentencepiece({"a", ""}, 1000, path("t"));
+      },
+      ThrowsMessage<Error>(HasSubstr("sentences[1]")));
   EXPECT_THAT([&] { train_sentencepiece({std::string("a\0b", 3)}, 1000, path("t")); },
               ThrowsMessage<Error>(HasSubstr("NUL")));
   EXPECT_FALSE(std::filesystem::exists(path("t")));

@@ -50,7 +50,8 @@ TEST(WorldReward, Value) {
       {"Ann likes figs and is 9 years old. How old is Ann?", "Ann is 9 years old.", 1, 0, 0},
       {"Ann likes figs and is 9 years old. How old is Ann?", "9", 1, 0, 0},
       {"Ann likes figs and is 9 years old. How old is Ann?", "figs", -1.5, 0, 0},
-      {"Ann likes figs and is 9 years old. What does Ann like?", "Ann is 9 years old and likes figs.", 1, 0, -0.3},
+      {"Ann likes figs and is 9 years old. What does Ann like?",
+       "Ann is 9 years old and likes figs.", 1, 0, -0.3},
       // Questions for a subject, comparisons, sums, alphabet, counts.
       {"Ben likes figs and Ann likes nuts. Who likes nuts?", "Ann", 1, 0, 0},
       {"Ben likes figs and Ann likes nuts. Who likes nuts?", "Ann likes figs.", -1.5, 0, 0},
@@ -65,8 +66,10 @@ TEST(WorldReward, Value) {
       {kPlums + "How many plums do they have together?", "They have 8 plums.", -1, 0, 0},
       {kPlums + "How many plums does Ann have?", "Ben has 3 plums.", -1.5, 0, 0},
       {"Which word comes last in the alphabet, lamp or sofa?", "sofa", 1, 0, 0},
-      {"Which word comes last in the alphabet, sofa or lamp?", "The word lamp comes last.", -1, 0, 0},
-      {"The list is red blue red. How often is red in the list?", "The count of red is 2.", 1, 0, 0},
+      {"Which word comes last in the alphabet, sofa or lamp?", "The word lamp comes last.", -1, 0,
+       0},
+      {"The list is red blue red. How often is red in the list?", "The count of red is 2.", 1, 0,
+       0},
       {"The list is red blue red. How often is red in the list?", "3", -1, 0, 0},
       // Wishes: missing one costs 0.8.
       {"Keep it short. " + kSofa, "green", 1, 0, 0},
@@ -104,8 +107,9 @@ TEST(WorldReward, ValueScales) {
 TEST(WorldReward, InvariantRightIsAboveWrong) {
   // The worst right answer against the best wrong one.
   const World world;
-  const double right = world.true_reward("Keep it short. " + kSofa, "The sofa is green. The lamp is red. " +
-                                                                        std::string("Take care! Take care!"));
+  const double right =
+      world.true_reward("Keep it short. " + kSofa, "The sofa is green. The lamp is red. " +
+                                                       std::string("Take care! Take care!"));
   EXPECT_NEAR(right, 2.5 * (1 - 0.8 - 0.9), 1e-12);
   EXPECT_GT(right, world.true_reward("Keep it short. " + kSofa, "red"));
 }
@@ -114,7 +118,8 @@ TEST(WorldReward, InvariantBestReplyIsBest) {
   const World world;
   for (uint64_t index = 0; index < 2000; ++index) {
     const std::string prompt = world.prompt(index);
-    EXPECT_DOUBLE_EQ(world.judge(prompt, world.best_reply(prompt)).quality(), kBestQuality) << prompt;
+    EXPECT_DOUBLE_EQ(world.judge(prompt, world.best_reply(prompt)).quality(), kBestQuality)
+        << prompt;
   }
 }
 
@@ -122,16 +127,20 @@ TEST(WorldReward, InvariantGarbageIsBounded) {
   const World world;
   RandomStream random(7, "world garbage test");
   SCOPED_TRACE("seed 7");
-  const std::vector<std::string> pieces = {"the ", "The",    "sofa",  " is ", "green", ".",    "!",     "?",  " and ", ",",
-                                           "\n",   "\xff",   "\xe2",  "7 ",   "coins", " at ", "in ",   "20", "99",    "no",
-                                           "  ",   "likes ", "costs", "Ben ", "plums", "\t",   "Happy to help!", "{s}"};
+  const std::vector<std::string> pieces = {
+      "the ", "The", "sofa", " is ",   "green", ".",     "!",     "?",   " and ",
+      ",",    "\n",  "\xff", "\xe2",   "7 ",    "coins", " at ",  "in ", "20",
+      "99",   "no",  "  ",   "likes ", "costs", "Ben ",  "plums", "\t",  "Happy to help!",
+      "{s}"};
   for (int trial = 0; trial < 5000; ++trial) {
     const std::string prompt = world.prompt(random.below(1000));
     std::string reply;
     const uint64_t length = random.below(12);
     for (uint64_t i = 0; i < length; ++i) {
-      if (random.bernoulli(0.1)) reply += static_cast<char>(random.below(256));
-      else reply += pieces[random.below(pieces.size())];
+      if (random.bernoulli(0.1))
+        reply += static_cast<char>(random.below(256));
+      else
+        reply += pieces[random.below(pieces.size())];
     }
     const double reward = world.true_reward(prompt, reply);
     EXPECT_GE(reward, 2.5 * kWorstQuality - 1e-9);
@@ -148,13 +157,13 @@ TEST(WorldReward, RejectsForeignPrompts) {
   const std::vector<std::string> prompts = {
       "",
       "What is the meaning of life?",
-      "What colour is the sofa?",                                            // nothing to answer with
-      "The lamp is red. What colour is the sofa?",                           // of another thing
-      "The sofa is red and the sofa is green. What colour is the sofa?",     // two answers
-      "The sofa is green.",                                                  // no question
-      "The sofa is green. What colour is the sofa",                          // no question mark
-      "The sofa is green. What colour is the sofa? Keep it short.",          // wish at the wrong end
-      "The sofa is green. Nobody knows. What colour is the sofa?",           // another statement
+      "What colour is the sofa?",                                         // nothing to answer with
+      "The lamp is red. What colour is the sofa?",                        // of another thing
+      "The sofa is red and the sofa is green. What colour is the sofa?",  // two answers
+      "The sofa is green.",                                               // no question
+      "The sofa is green. What colour is the sofa",                       // no question mark
+      "The sofa is green. What colour is the sofa? Keep it short.",       // wish at the wrong end
+      "The sofa is green. Nobody knows. What colour is the sofa?",        // another statement
       "The list is red sofa. How often is red in the list?",
       "Which word comes first in the alphabet, lamp or lamp?",
       "Which word comes first in the alphabet, lamp or Ben?",
@@ -168,7 +177,8 @@ TEST(WorldReward, RejectsForeignPrompts) {
       FAIL() << "accepted";
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::data);
-      EXPECT_NE(std::string(error.what()).find("[world] a prompt of the world is required, \"" + prompt + "\" came."),
+      EXPECT_NE(std::string(error.what())
+                    .find("[world] a prompt of the world is required, \"" + prompt + "\" came."),
                 std::string::npos)
           << error.what();
     }

@@ -46,7 +46,8 @@ TEST(World, InvariantSeedDecidesAll) {
   // More rows do not change the ones before.
   const auto more = a.pairs(WorldSplit::train, 300);
   for (size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(same(first[i], more[i])) << i;
-  const auto rows = a.demonstrations(WorldSplit::train, 200), second = a.demonstrations(WorldSplit::train, 200, 1);
+  const auto rows = a.demonstrations(WorldSplit::train, 200),
+             second = a.demonstrations(WorldSplit::train, 200, 1);
   const auto rows_again = b.demonstrations(WorldSplit::train, 200);
   int changed = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -76,7 +77,8 @@ TEST(World, InvariantPromptsAreManyAndShort) {
 
 TEST(World, InvariantSplitIsByPrompt) {
   const World world, other({.seed = 9});
-  const auto train = world.prompts(WorldSplit::train, 5000), held_out = world.prompts(WorldSplit::held_out, 1000);
+  const auto train = world.prompts(WorldSplit::train, 5000),
+             held_out = world.prompts(WorldSplit::held_out, 1000);
   const std::set<std::string> set(train.begin(), train.end());
   EXPECT_EQ(set.size(), train.size());
   for (const std::string& prompt : held_out) {
@@ -84,7 +86,8 @@ TEST(World, InvariantSplitIsByPrompt) {
     EXPECT_EQ(other.split(prompt), WorldSplit::held_out);
   }
   double held = 0;
-  for (uint64_t index = 0; index < 20'000; ++index) held += world.split(world.prompt(index)) == WorldSplit::held_out;
+  for (uint64_t index = 0; index < 20'000; ++index)
+    held += world.split(world.prompt(index)) == WorldSplit::held_out;
   EXPECT_NEAR(held / 20'000, 0.1, 0.02);
 }
 
@@ -121,7 +124,8 @@ TEST(World, ValueLabelsFollowBradleyTerry) {
   double ties = 0, right_or_not = 0, expected = 0;
   for (const WorldPair& pair : pairs) {
     // With neither noise nor bias, P(label) = sigma(difference of the true rewards).
-    EXPECT_NEAR(pair.label_probability, 1 / (1 + std::exp(pair.score_rejected - pair.score_chosen)), 1e-12);
+    EXPECT_NEAR(pair.label_probability, 1 / (1 + std::exp(pair.score_rejected - pair.score_chosen)),
+                1e-12);
     EXPECT_NEAR(pair.score_chosen, world.true_reward(pair.prompt, pair.chosen), 1e-12);
     EXPECT_NEAR(pair.score_rejected, world.true_reward(pair.prompt, pair.rejected), 1e-12);
     ties += pair.score_chosen == pair.score_rejected;
@@ -139,17 +143,20 @@ TEST(World, ValueLabelsFollowBradleyTerry) {
 TEST(World, ValueLabelNoise) {
   // With scores far apart, labels disagree exactly where they were flipped.
   for (const double noise : {0.0, 0.1, 0.3}) {
-    const auto pairs = World({.reward_scale = 1000, .label_noise = noise}).pairs(WorldSplit::train, 8000);
+    const auto pairs =
+        World({.reward_scale = 1000, .label_noise = noise}).pairs(WorldSplit::train, 8000);
     EXPECT_NEAR(agreement(pairs), 1 - noise, 0.015) << noise;
     for (const WorldPair& pair : pairs) {
       if (pair.score_chosen == pair.score_rejected) continue;
-      EXPECT_NEAR(pair.label_probability, pair.score_chosen > pair.score_rejected ? 1 - noise : noise, 1e-9);
+      EXPECT_NEAR(pair.label_probability,
+                  pair.score_chosen > pair.score_rejected ? 1 - noise : noise, 1e-9);
     }
   }
 }
 
 TEST(World, ValueLengthBias) {
-  // One logit a word: of pairs that differ by four words, sigma(4 + difference of rewards) prefer the longer.
+  // One logit a word: of pairs that differ by four words, sigma(4 + difference of rewards) prefer
+  // the longer.
   const auto longer_share = [](double bias) {
     double longer = 0, n = 0;
     for (const WorldPair& pair : World({.length_bias = bias}).pairs(WorldSplit::train, 8000)) {
@@ -175,13 +182,15 @@ TEST(World, ValueTrueOrder) {
     EXPECT_GE(sorted[i].score_chosen, sorted[i].score_rejected);
     const bool swapped = sorted[i].chosen != noisy[i].chosen;
     EXPECT_EQ(swapped, noisy[i].score_chosen < noisy[i].score_rejected);
-    EXPECT_EQ(sorted[i].label_probability, swapped ? 1 - noisy[i].label_probability : noisy[i].label_probability);
+    EXPECT_EQ(sorted[i].label_probability,
+              swapped ? 1 - noisy[i].label_probability : noisy[i].label_probability);
     EXPECT_EQ(swapped ? sorted[i].rejected : sorted[i].chosen, noisy[i].chosen);
   }
 }
 
 TEST(World, RejectsOptions) {
-  EXPECT_THAT([] { World({.label_noise = 0.6}); }, testing::ThrowsMessage<Error>(testing::HasSubstr("label_noise")));
+  EXPECT_THAT([] { World({.label_noise = 0.6}); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("label_noise")));
   EXPECT_THROW(World({.reward_scale = 0}), Error);
   EXPECT_THROW(World({.seed = -1}), Error);
   EXPECT_THROW(World({.held_out = 1}), Error);

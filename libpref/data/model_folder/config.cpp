@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading config.json. Every field has its range; what the network could not compute as transformers does is refused
-// by name. Absent fields get the defaults of transformers' configuration classes.
+// Reading config.json. Every field has its range; what the network could not compute as
+// transformers does is refused by name. Absent fields get the defaults of transformers'
+// configuration classes.
 #include "libpref/data/model_folder/config.h"
 
 #include <cmath>
@@ -15,16 +16,19 @@ namespace pref {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr int64_t kMaxHidden = 1 << 20, kMaxIntermediate = 1 << 22, kMaxLayers = 10000, kMaxHeads = 1 << 14;
+constexpr int64_t kMaxHidden = 1 << 20, kMaxIntermediate = 1 << 22, kMaxLayers = 10000,
+                  kMaxHeads = 1 << 14;
 constexpr int64_t kMaxHeadDim = 1 << 14, kMaxVocabulary = 1 << 24, kMaxPositions = int64_t{1} << 32;
 
-/// One JSON object of the file with its pointer; null members count as absent, as transformers writes them.
+/// One JSON object of the file with its pointer; null members count as absent, as transformers
+/// writes them.
 class Fields {
  public:
   Fields(const Json& object, std::string path, std::string pointer)
       : object_(object), path_(std::move(path)), pointer_(std::move(pointer)) {
-    require(object_.is_object(), ErrorKind::data, "config", path_, ": ", pointer_.empty() ? "/" : pointer_,
-            ": an object is required, found ", describe_json(object_), ".");
+    require(object_.is_object(), ErrorKind::data, "config", path_, ": ",
+            pointer_.empty() ? "/" : pointer_, ": an object is required, found ",
+            describe_json(object_), ".");
   }
 
   const Json* find(const char* name) const {
@@ -32,7 +36,9 @@ class Fields {
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
   bool is_null(const char* name) const { return object_.contains(name) && object_[name].is_null(); }
-  Fields object(const char* name) const { return Fields(*find(name), path_, pointer_ + "/" + name); }
+  Fields object(const char* name) const {
+    return Fields(*find(name), path_, pointer_ + "/" + name);
+  }
   const Json& json() const { return object_; }
 
   template <class... Parts>
@@ -40,27 +46,33 @@ class Fields {
     fail(ErrorKind::data, "config", path_, ": ", pointer_, "/", name, ": ", parts...);
   }
   template <class... Required>
-  void need(bool ok, const std::string& name, const Json* found, const Required&... required) const {
+  void need(bool ok, const std::string& name, const Json* found,
+            const Required&... required) const {
     if (ok) return;
-    fail_at(name, required..., " is required, found ", found == nullptr ? "nothing" : describe_json(*found), ".");
+    fail_at(name, required..., " is required, found ",
+            found == nullptr ? "nothing" : describe_json(*found), ".");
   }
 
-  int64_t integer(const char* name, int64_t low, int64_t high, std::optional<int64_t> absent = {}) const {
+  int64_t integer(const char* name, int64_t low, int64_t high,
+                  std::optional<int64_t> absent = {}) const {
     const Json* value = find(name);
     if (value == nullptr && absent) return *absent;
     return integer_of(name, value, low, high);
   }
   int64_t integer_of(const std::string& name, const Json* value, int64_t low, int64_t high) const {
-    need(value != nullptr && value->is_number_unsigned() && value->get<uint64_t>() <= static_cast<uint64_t>(high) &&
+    need(value != nullptr && value->is_number_unsigned() &&
+             value->get<uint64_t>() <= static_cast<uint64_t>(high) &&
              value->get<uint64_t>() >= static_cast<uint64_t>(low),
          name, value, "a whole number in [", low, ", ", high, "]");
     return value->get<int64_t>();
   }
-  double number(const char* name, double low, double high, std::optional<double> absent = {}) const {
+  double number(const char* name, double low, double high,
+                std::optional<double> absent = {}) const {
     const Json* value = find(name);
     if (value == nullptr && absent) return *absent;
-    need(value != nullptr && value->is_number() && value->get<double>() >= low && value->get<double>() <= high, name,
-         value, "a number in [", low, ", ", high, "]");
+    need(value != nullptr && value->is_number() && value->get<double>() >= low &&
+             value->get<double>() <= high,
+         name, value, "a number in [", low, ", ", high, "]");
     return value->get<double>();
   }
   bool boolean(const char* name, bool absent) const {
@@ -90,13 +102,15 @@ struct Rope {
 Rope read_rope(const Fields& fields) {
   for (const auto& [name, value] : fields.json().items())
     if (value.is_object())
-      fields.fail_at(name, "rotary parameters per layer type are not supported; one set for all layers is.");
+      fields.fail_at(
+          name, "rotary parameters per layer type are not supported; one set for all layers is.");
   Rope rope;
   if (fields.find("rope_theta") != nullptr) rope.theta = fields.number("rope_theta", 1, 1e15);
   const char* key = fields.find("rope_type") != nullptr ? "rope_type" : "type";
   const std::string type = fields.text(key, "default");
   if (const std::string old = fields.text("type", type); old != type)
-    fields.fail_at("type", escape_text(old), " contradicts rope_type ", escape_text(type), ". Remove one of the two.");
+    fields.fail_at("type", escape_text(old), " contradicts rope_type ", escape_text(type),
+                   ". Remove one of the two.");
   if (const double part = fields.number("partial_rotary_factor", 0, 1, 1); part != 1)
     fields.fail_at("partial_rotary_factor", "only 1 is supported, found ", part, ".");
   if (type == "default") return rope;
@@ -106,14 +120,17 @@ Rope read_rope(const Fields& fields) {
     return rope;
   }
   if (type != "llama3")
-    fields.fail_at(key, escape_text(type), " is not supported; supported: default, linear, llama3.");
+    fields.fail_at(key, escape_text(type),
+                   " is not supported; supported: default, linear, llama3.");
   rope.scaling.kind = RopeScalingKind::llama3;
   rope.scaling.factor = fields.number("factor", 1, 1e6);
   rope.scaling.low_freq_factor = fields.number("low_freq_factor", 1e-6, 1e6);
   rope.scaling.high_freq_factor = fields.number("high_freq_factor", 1e-6, 1e6);
   fields.need(rope.scaling.high_freq_factor > rope.scaling.low_freq_factor, "high_freq_factor",
-              fields.find("high_freq_factor"), "a number above low_freq_factor (", rope.scaling.low_freq_factor, ")");
-  rope.scaling.original_max_position_embeddings = fields.integer("original_max_position_embeddings", 1, kMaxPositions);
+              fields.find("high_freq_factor"), "a number above low_freq_factor (",
+              rope.scaling.low_freq_factor, ")");
+  rope.scaling.original_max_position_embeddings =
+      fields.integer("original_max_position_embeddings", 1, kMaxPositions);
   return rope;
 }
 
@@ -129,8 +146,8 @@ void read_rope_fields(const Fields& fields, DecoderConfig& config) {
     if (read && !(read->scaling == rope.scaling))
       fields.fail_at(name, "contradicts rope_parameters. Remove one of the two.");
     if (rope.theta && theta && *theta != *rope.theta)
-      fields.fail_at(std::string(name) + "/rope_theta", *rope.theta, " contradicts /rope_theta ", *theta,
-                     ". Remove one of the two.");
+      fields.fail_at(std::string(name) + "/rope_theta", *rope.theta, " contradicts /rope_theta ",
+                     *theta, ". Remove one of the two.");
     if (rope.theta) theta = rope.theta;
     if (!read) read = rope;
   }
@@ -142,31 +159,34 @@ void read_windows(const Fields& fields, const ModelType& type, DecoderConfig& co
   const auto layers = static_cast<size_t>(config.num_hidden_layers);
   config.layer_window.assign(layers, 0);
   int64_t window = 0;
-  if (type.sliding_window != 0 && (!type.window_per_layer || fields.boolean("use_sliding_window", false)) &&
+  if (type.sliding_window != 0 &&
+      (!type.window_per_layer || fields.boolean("use_sliding_window", false)) &&
       !fields.is_null("sliding_window"))
     window = fields.integer("sliding_window", 1, kMaxPositions, type.sliding_window);
-  const int64_t first =
-      type.window_per_layer ? fields.integer("max_window_layers", 0, INT32_MAX, kDefaultMaxWindowLayers) : 0;
+  const int64_t first = type.window_per_layer ? fields.integer("max_window_layers", 0, INT32_MAX,
+                                                               kDefaultMaxWindowLayers)
+                                              : 0;
   for (size_t i = 0; i < layers; ++i)
     if (static_cast<int64_t>(i) >= first) config.layer_window[i] = window;
 
   const Json* types = fields.find("layer_types");
   if (types == nullptr) return;
-  fields.need(types->is_array() && types->size() == layers, "layer_types", types, "a list of num_hidden_layers (",
-              layers, ") names");
+  fields.need(types->is_array() && types->size() == layers, "layer_types", types,
+              "a list of num_hidden_layers (", layers, ") names");
   for (size_t i = 0; i < layers; ++i) {
     const Json& item = (*types)[i];
     const std::string name = "layer_types/" + std::to_string(i);
     fields.need(item.is_string(), name, &item, "a string");
     const bool sliding = item == "sliding_attention";
     if (!sliding && item != "full_attention")
-      fields.fail_at(name, describe_json(item), " is not supported; supported: full_attention, sliding_attention.");
+      fields.fail_at(name, describe_json(item),
+                     " is not supported; supported: full_attention, sliding_attention.");
     if (sliding && window == 0)
       fields.fail_at(name, "sliding_attention, but this configuration has no sliding window",
                      type.window_per_layer ? " (use_sliding_window and sliding_window)." : ".");
     if (!sliding && window != 0 && !type.window_per_layer)
-      fields.fail_at(name, "full_attention contradicts sliding_window ", window, ", which ", type.name,
-                     " applies to all layers.");
+      fields.fail_at(name, "full_attention contradicts sliding_window ", window, ", which ",
+                     type.name, " applies to all layers.");
     config.layer_window[i] = sliding ? window : 0;
   }
 }
@@ -197,9 +217,11 @@ std::string read_dtype(const Fields& fields) {
     if (name.empty()) continue;
     if (name.starts_with("torch.")) name.erase(0, 6);
     if (name != "float32" && name != "bfloat16" && name != "float16" && name != "float64")
-      fields.fail_at(key, escape_text(name), " is not supported; supported: float32, bfloat16, float16, float64.");
+      fields.fail_at(key, escape_text(name),
+                     " is not supported; supported: float32, bfloat16, float16, float64.");
     if (earlier != nullptr && name != out)
-      fields.fail_at(key, escape_text(name), " contradicts torch_dtype ", escape_text(out), ". Remove one of the two.");
+      fields.fail_at(key, escape_text(name), " contradicts torch_dtype ", escape_text(out),
+                     ". Remove one of the two.");
     out = name;
     earlier = key;
   }
@@ -208,8 +230,9 @@ std::string read_dtype(const Fields& fields) {
 
 void refuse_unsupported(const Fields& fields) {
   if (fields.find("quantization_config") != nullptr)
-    fields.fail_at("quantization_config",
-                   "quantized weights are not supported. Use the bfloat16, float16 or float32 model.");
+    fields.fail_at(
+        "quantization_config",
+        "quantized weights are not supported. Use the bfloat16, float16 or float32 model.");
   if (const std::string name = fields.text("hidden_act", "silu"); name != "silu")
     fields.fail_at("hidden_act", escape_text(name), " is not supported; supported: silu.");
   if (fields.number("attention_dropout", 0, 1, 0) != 0)
@@ -240,14 +263,16 @@ bool operator==(const RopeScaling& a, const RopeScaling& b) {
 }
 
 DecoderConfig parse_decoder_config(const std::string& text, const std::string& path) {
-  const Json json = parse_json(text, "config", path, {.max_bytes = 1'000'000, .max_depth = 32, .max_values = 100'000});
+  const Json json = parse_json(text, "config", path,
+                               {.max_bytes = 1'000'000, .max_depth = 32, .max_values = 100'000});
   const Fields fields(json, path, "");
   DecoderConfig config;
   config.json = text;
   config.model_type = fields.text("model_type", "");
   const ModelType* type = find_model_type(config.model_type);
   if (type == nullptr)
-    fields.fail_at("model_type", config.model_type.empty() ? "nothing" : escape_text(config.model_type),
+    fields.fail_at("model_type",
+                   config.model_type.empty() ? "nothing" : escape_text(config.model_type),
                    " is not supported; supported: ", supported_model_types(), ".");
   refuse_unsupported(fields);
 
@@ -258,14 +283,16 @@ DecoderConfig parse_decoder_config(const std::string& text, const std::string& p
   config.max_position_embeddings =
       fields.integer("max_position_embeddings", 1, kMaxPositions, type->max_position_embeddings);
 
-  const int64_t heads = config.num_attention_heads = fields.integer("num_attention_heads", 1, kMaxHeads);
-  // transformers takes an absent field for its class's default, and null for "as many as attention heads".
+  const int64_t heads = config.num_attention_heads =
+      fields.integer("num_attention_heads", 1, kMaxHeads);
+  // transformers takes an absent field for its class's default, and null for "as many as attention
+  // heads".
   const bool as_many = type->num_key_value_heads == 0 || fields.is_null("num_key_value_heads");
-  config.num_key_value_heads =
-      fields.integer("num_key_value_heads", 1, kMaxHeads, as_many ? heads : type->num_key_value_heads);
+  config.num_key_value_heads = fields.integer("num_key_value_heads", 1, kMaxHeads,
+                                              as_many ? heads : type->num_key_value_heads);
   if (heads % config.num_key_value_heads != 0)
-    fields.fail_at("num_key_value_heads", "a divisor of num_attention_heads (", heads, ") is required, found ",
-                   config.num_key_value_heads, ".");
+    fields.fail_at("num_key_value_heads", "a divisor of num_attention_heads (", heads,
+                   ") is required, found ", config.num_key_value_heads, ".");
   if (fields.find("head_dim") == nullptr && type->head_dim == 0) {
     if (config.hidden_size % heads != 0)
       fields.fail_at("num_attention_heads", "a divisor of hidden_size (", config.hidden_size,
@@ -275,7 +302,8 @@ DecoderConfig parse_decoder_config(const std::string& text, const std::string& p
     config.head_dim = fields.integer("head_dim", 1, kMaxHeadDim, type->head_dim);
   }
   if (config.head_dim % 2 != 0)
-    fields.fail_at("head_dim", "an even number is required by rotary embeddings, found ", config.head_dim, ".");
+    fields.fail_at("head_dim", "an even number is required by rotary embeddings, found ",
+                   config.head_dim, ".");
 
   config.rms_norm_eps = fields.number("rms_norm_eps", 0, 1, 1e-6);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);

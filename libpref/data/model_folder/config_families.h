@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the supported model types differ in, and the defaults of their configuration classes in transformers
-// (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config), which a config.json may leave out.
+// What the supported model types differ in, and the defaults of their configuration classes in
+// transformers (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config), which a config.json may
+// leave out.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -12,13 +13,14 @@ namespace pref {
 
 struct ModelType {
   std::string_view name, architecture;
-  int64_t num_key_value_heads;      ///< 0: as many as attention heads
-  int64_t head_dim;                 ///< 0: hidden_size / num_attention_heads
+  int64_t num_key_value_heads;  ///< 0: as many as attention heads
+  int64_t head_dim;             ///< 0: hidden_size / num_attention_heads
   int64_t max_position_embeddings;
-  int64_t sliding_window;           ///< 0: none
-  bool window_per_layer;            ///< use_sliding_window, max_window_layers and layer_types choose the layers
-  bool qkv_bias;                    ///< always there
-  bool attention_bias, mlp_bias;    ///< reads these fields; attention_bias covers q, k, v and o
+  int64_t sliding_window;  ///< 0: none
+  bool window_per_layer;   ///< use_sliding_window, max_window_layers and layer_types choose the
+                           ///< layers
+  bool qkv_bias;           ///< always there
+  bool attention_bias, mlp_bias;  ///< reads these fields; attention_bias covers q, k, v and o
   bool qk_norm;
 };
 

@@ -32,10 +32,12 @@ bool is_plain_file_name(const std::string& name) {
 
 void require_model_folder(const std::string& folder, const std::string& wanted) {
   const FileInfo info = posix_file_system().info(folder);
-  require(info.exists, ErrorKind::missing_input, kWhere, folder, ": no such folder; looked for ", wanted,
-          " in it. Give the path of a downloaded Hugging Face model folder (a hub name alone is not a path).");
-  require(info.is_directory, ErrorKind::missing_input, kWhere, folder, ": not a folder; looked for ", wanted,
-          " in it. Give the folder that holds the file.");
+  require(info.exists, ErrorKind::missing_input, kWhere, folder, ": no such folder; looked for ",
+          wanted,
+          " in it. Give the path of a downloaded Hugging Face model folder (a hub name alone is "
+          "not a path).");
+  require(info.is_directory, ErrorKind::missing_input, kWhere, folder,
+          ": not a folder; looked for ", wanted, " in it. Give the folder that holds the file.");
 }
 
 std::string find_model_file(const std::string& folder, const std::string& name) {
@@ -45,26 +47,31 @@ std::string find_model_file(const std::string& folder, const std::string& name) 
   std::error_code error;
   const fs::file_status entry = fs::symlink_status(path, error);
   if (entry.type() == fs::file_type::not_found) return "";
-  require(!error, ErrorKind::missing_input, kWhere, path, ": cannot be examined: ", error.message(), ".");
+  require(!error, ErrorKind::missing_input, kWhere, path, ": cannot be examined: ", error.message(),
+          ".");
   if (entry.type() != fs::file_type::symlink) {
-    require(entry.type() == fs::file_type::regular, ErrorKind::data, kWhere, path, ": not a regular file.");
+    require(entry.type() == fs::file_type::regular, ErrorKind::data, kWhere, path,
+            ": not a regular file.");
     return path;
   }
   const fs::path target = fs::canonical(path, error);
   require(!error, ErrorKind::data, kWhere, path, ": the link leads nowhere (", error.message(),
           "). Was the download interrupted? Download the model again.");
   const fs::path root = fs::canonical(folder, error);
-  require(!error, ErrorKind::missing_input, kWhere, folder, ": cannot be resolved: ", error.message(), ".");
+  require(!error, ErrorKind::missing_input, kWhere, folder,
+          ": cannot be resolved: ", error.message(), ".");
   const bool in_cache = root.parent_path().filename() == "snapshots" &&
                         lies_within(target, root.parent_path().parent_path() / "blobs");
-  require(in_cache || lies_within(target, root), ErrorKind::data, kWhere, path, ": the link leads to ",
-          escape_text(target.string()), ", outside the folder and its hub cache. Copy the file into the folder.");
+  require(in_cache || lies_within(target, root), ErrorKind::data, kWhere, path,
+          ": the link leads to ", escape_text(target.string()),
+          ", outside the folder and its hub cache. Copy the file into the folder.");
   require(fs::is_regular_file(target, error), ErrorKind::data, kWhere, path, ": the link leads to ",
           escape_text(target.string()), ", which is not a regular file.");
   return target.string();
 }
 
-bool read_model_file(const std::string& folder, const std::string& name, uint64_t max_bytes, std::string* text) {
+bool read_model_file(const std::string& folder, const std::string& name, uint64_t max_bytes,
+                     std::string* text) {
   const std::string path = find_model_file(folder, name);
   if (path.empty()) return false;
   const uint64_t size = posix_file_system().info(path).size;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model folder must hold, compared with what it holds, before anything of the model's size is allocated.
+// What a model folder must hold, compared with what it holds, before anything of the model's size
+// is allocated.
 #include "libpref/data/model_folder/model_folder.h"
 
 #include <algorithm>
@@ -22,7 +23,8 @@ constexpr const char* kHead = "lm_head.weight";
 bool same_values(const WeightFiles::Found& a, const WeightFiles::Found& b) {
   if (a.entry->shape != b.entry->shape) return false;
   const std::span<const std::byte> x = a.file->bytes(*a.entry), y = b.file->bytes(*b.entry);
-  if (a.entry->type == b.entry->type) return x.empty() || std::memcmp(x.data(), y.data(), x.size()) == 0;
+  if (a.entry->type == b.entry->type)
+    return x.empty() || std::memcmp(x.data(), y.data(), x.size()) == 0;
   constexpr int64_t kChunk = 1 << 16;
   std::vector<float> p(kChunk), q(kChunk);
   const int64_t count = a.entry->elements();
@@ -36,7 +38,8 @@ bool same_values(const WeightFiles::Found& a, const WeightFiles::Found& b) {
 }
 
 bool is_float(TensorType type) {
-  return type == TensorType::f64 || type == TensorType::f32 || type == TensorType::f16 || type == TensorType::bf16;
+  return type == TensorType::f64 || type == TensorType::f32 || type == TensorType::f16 ||
+         type == TensorType::bf16;
 }
 
 }  // namespace
@@ -45,12 +48,17 @@ DecoderConfig read_decoder_config(const std::string& folder) {
   require_model_folder(folder, "config.json");
   const std::string path = join_path(folder, "config.json");
   std::string text;
-  if (read_model_file(folder, "config.json", 1'000'000, &text)) return parse_decoder_config(text, path);
-  const auto there = [&](const char* name) { return posix_file_system().info(join_path(folder, name)).exists; };
+  if (read_model_file(folder, "config.json", 1'000'000, &text))
+    return parse_decoder_config(text, path);
+  const auto there = [&](const char* name) {
+    return posix_file_system().info(join_path(folder, name)).exists;
+  };
   fail(ErrorKind::missing_input, "model folder", path, ": no such file.",
-       there("adapter_config.json") ? " adapter_config.json is there: merge the adapter into its base model first."
-       : there("params.json")       ? " params.json is there: convert the model to the Hugging Face layout first."
-                                    : "");
+       there("adapter_config.json")
+           ? " adapter_config.json is there: merge the adapter into its base model first."
+       : there("params.json")
+           ? " params.json is there: convert the model to the Hugging Face layout first."
+           : "");
 }
 
 std::vector<ExpectedTensor> expected_tensors(const DecoderConfig& c) {
@@ -62,7 +70,9 @@ std::vector<ExpectedTensor> expected_tensors(const DecoderConfig& c) {
       out.push_back({layer + name + ".weight", {outputs, inputs}});
       if (bias) out.push_back({layer + name + ".bias", {outputs}});
     };
-    const auto norm = [&](const char* name, int64_t size) { out.push_back({layer + name + ".weight", {size}}); };
+    const auto norm = [&](const char* name, int64_t size) {
+      out.push_back({layer + name + ".weight", {size}});
+    };
     norm("input_layernorm", c.hidden_size);
     linear("self_attn.q_proj", q, c.hidden_size, c.qkv_bias);
     linear("self_attn.k_proj", kv, c.hidden_size, c.qkv_bias);
@@ -89,8 +99,8 @@ void check_weights(const DecoderConfig& config, const WeightFiles& weights) {
     if (!found) {
       problems.push_back("missing: " + tensor.name);
     } else if (found.entry->shape != tensor.shape) {
-      problems.push_back("shape: " + tensor.name + ": " + shape_text(tensor.shape) + " is required, found " +
-                         shape_text(found.entry->shape));
+      problems.push_back("shape: " + tensor.name + ": " + shape_text(tensor.shape) +
+                         " is required, found " + shape_text(found.entry->shape));
     } else if (!is_float(found.entry->type)) {
       problems.push_back("type: " + tensor.name + ": a float type is required, the file has " +
                          std::string(tensor_type_name(found.entry->type)) + " (quantized?)");
@@ -103,15 +113,16 @@ void check_weights(const DecoderConfig& config, const WeightFiles& weights) {
       log_debug("[model folder] ", escape_text(name), " is ignored: it follows from config.json.");
     } else if (name == kHead) {  // some writers store the tied matrix twice
       const WeightFiles::Found head = weights.find(name);
-      if (embedding && is_float(head.entry->type) && is_float(embedding.entry->type) && !same_values(head, embedding))
+      if (embedding && is_float(head.entry->type) && is_float(embedding.entry->type) &&
+          !same_values(head, embedding))
         problems.push_back(std::string(kHead) + " differs from " + kEmbedding +
                            " although config.json says tie_word_embeddings");
     } else {
       problems.push_back("unexpected: " + escape_text(name));
     }
   }
-  require(problems.empty(), ErrorKind::data, "model folder", "the weights are not those of this ", config.model_type,
-          " config.json; is each from the same model?", list_lines(problems));
+  require(problems.empty(), ErrorKind::data, "model folder", "the weights are not those of this ",
+          config.model_type, " config.json; is each from the same model?", list_lines(problems));
 }
 
 }  // namespace pref

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading safetensors. The header goes through SAX events straight into entries, so that every complaint has its byte;
-// then one walk by offset proves that the spans tile the data: no hole, no overlap, no byte left over.
+// Reading safetensors. The header goes through SAX events straight into entries, so that every
+// complaint has its byte; then one walk by offset proves that the spans tile the data: no hole, no
+// overlap, no byte left over.
 #include "libpref/data/model_folder/safetensors.h"
 
 #include <algorithm>
@@ -18,17 +19,20 @@ namespace pref {
 namespace {
 
 constexpr const char* kDamaged = ". The file is damaged; download it again.";
-constexpr const char* kFaulty = ". The file is damaged or was written by a faulty program; download it again.";
+constexpr const char* kFaulty =
+    ". The file is damaged or was written by a faulty program; download it again.";
 
 std::string supported_types() {
   std::string out;
-  for (const TensorTypeInfo& info : kTensorTypes) out.append(out.empty() ? "" : ", ").append(info.name);
+  for (const TensorTypeInfo& info : kTensorTypes)
+    out.append(out.empty() ? "" : ", ").append(info.name);
   return out;
 }
 
 class HeaderReader {
  public:
-  HeaderReader(std::string_view text, const std::string& path) : text_(text), path_(path), offsets_(text) {}
+  HeaderReader(std::string_view text, const std::string& path)
+      : text_(text), path_(path), offsets_(text) {}
 
   // ---- events of the parser ----
   bool null() { return unexpected("null"); }
@@ -40,7 +44,8 @@ class HeaderReader {
   bool number_unsigned(uint64_t value) {
     if (place_ == Place::shape_items) {
       const size_t at = offsets_.start();
-      if (value > INT64_MAX) fail_tensor(at, "shape must hold whole numbers from 0, found ", value, kFaulty);
+      if (value > INT64_MAX)
+        fail_tensor(at, "shape must hold whole numbers from 0, found ", value, kFaulty);
       if (entry_.shape.size() == kMaxDimensions)
         fail_tensor(at, "shape has more than ", kMaxDimensions, " dimensions, the cap", kFaulty);
       entry_.shape.push_back(static_cast<int64_t>(value));
@@ -49,8 +54,8 @@ class HeaderReader {
     if (place_ == Place::offset_items) {
       const size_t at = offsets_.start();
       if (offset_items_.size() == 2)
-        fail_tensor(at, "data_offsets must be [begin, end], two whole numbers from 0, found ", value, " as a third",
-                    kFaulty);
+        fail_tensor(at, "data_offsets must be [begin, end], two whole numbers from 0, found ",
+                    value, " as a third", kFaulty);
       offset_items_.push_back(value);
       return true;
     }
@@ -69,7 +74,8 @@ class HeaderReader {
       for (const TensorTypeInfo& info : kTensorTypes)
         if (info.name == value) type_ = info.type;
       if (!type_)
-        fail_tensor(at, "dtype ", escape_text(value), " is not supported (supported: ", supported_types(),
+        fail_tensor(at, "dtype ", escape_text(value),
+                    " is not supported (supported: ", supported_types(),
                     "). Convert the model to one of them.");
       place_ = Place::fields;
       return true;
@@ -115,7 +121,8 @@ class HeaderReader {
       name_key(at, key);
     } else if (place_ == Place::metadata) {
       if (header_.metadata.contains(key))
-        fail_at(at, "__metadata__ has the key ", escape_text(key), " twice. The file was written by a faulty program.");
+        fail_at(at, "__metadata__ has the key ", escape_text(key),
+                " twice. The file was written by a faulty program.");
       key_ = std::move(key);
       place_ = Place::metadata_value;
     } else {
@@ -139,14 +146,16 @@ class HeaderReader {
 
   bool end_array() {
     if (place_ == Place::offset_items && offset_items_.size() != 2)
-      fail_tensor(value_at_, "data_offsets has ", offset_items_.size(), " numbers; [begin, end] is required", kFaulty);
+      fail_tensor(value_at_, "data_offsets has ", offset_items_.size(),
+                  " numbers; [begin, end] is required", kFaulty);
     place_ = Place::fields;
     offsets_.close();
     return true;
   }
 
   bool parse_error(size_t position, const std::string&, const std::exception& error) {
-    fail_at(position == 0 ? 0 : position - 1, "the header is not JSON: ", json_syntax_message(error), kDamaged);
+    fail_at(position == 0 ? 0 : position - 1,
+            "the header is not JSON: ", json_syntax_message(error), kDamaged);
   }
 
   const char** reached() { return offsets_.reached(); }
@@ -159,8 +168,19 @@ class HeaderReader {
 
  private:
   enum class Place {
-    top, names, entry_value, fields, dtype, shape, shape_items, data_offsets, offset_items,
-    metadata_object, metadata, metadata_value, end
+    top,
+    names,
+    entry_value,
+    fields,
+    dtype,
+    shape,
+    shape_items,
+    data_offsets,
+    offset_items,
+    metadata_object,
+    metadata,
+    metadata_value,
+    end
   };
 
   template <class... Parts>
@@ -171,18 +191,27 @@ class HeaderReader {
   bool unexpected(const std::string& found) {
     const size_t at = offsets_.start();
     switch (place_) {
-      case Place::top: fail_at(at, "the header must be a JSON object, found ", found, kDamaged);
+      case Place::top:
+        fail_at(at, "the header must be a JSON object, found ", found, kDamaged);
       case Place::entry_value:
-        fail_tensor(at, "an object with dtype, shape and data_offsets is required, found ", found, kFaulty);
-      case Place::dtype: fail_tensor(at, "dtype must be a string, found ", found, kFaulty);
-      case Place::shape: fail_tensor(at, "shape must be a list, found ", found, kFaulty);
-      case Place::shape_items: fail_tensor(at, "shape must hold whole numbers from 0, found ", found, kFaulty);
+        fail_tensor(at, "an object with dtype, shape and data_offsets is required, found ", found,
+                    kFaulty);
+      case Place::dtype:
+        fail_tensor(at, "dtype must be a string, found ", found, kFaulty);
+      case Place::shape:
+        fail_tensor(at, "shape must be a list, found ", found, kFaulty);
+      case Place::shape_items:
+        fail_tensor(at, "shape must hold whole numbers from 0, found ", found, kFaulty);
       case Place::data_offsets:
       case Place::offset_items:
-        fail_tensor(at, "data_offsets must be [begin, end], two whole numbers from 0, found ", found, kFaulty);
-      case Place::metadata_object: fail_at(at, "__metadata__ must be an object of strings, found ", found, kFaulty);
-      case Place::metadata_value: fail_at(at, "__metadata__ values must be strings, found ", found, kFaulty);
-      default: fail_at(at, "unexpected ", found, kDamaged);
+        fail_tensor(at, "data_offsets must be [begin, end], two whole numbers from 0, found ",
+                    found, kFaulty);
+      case Place::metadata_object:
+        fail_at(at, "__metadata__ must be an object of strings, found ", found, kFaulty);
+      case Place::metadata_value:
+        fail_at(at, "__metadata__ values must be strings, found ", found, kFaulty);
+      default:
+        fail_at(at, "unexpected ", found, kDamaged);
     }
   }
 
@@ -193,10 +222,13 @@ class HeaderReader {
       return;
     }
     if (key.size() > kMaxNameBytes)
-      fail_at(at, "a tensor name of ", key.size(), " bytes (", escape_text(key), "); the cap is ", kMaxNameBytes, ".");
-    if (header_.tensors.size() == kMaxTensors) fail_at(at, "more than ", kMaxTensors, " tensors, the cap.");
+      fail_at(at, "a tensor name of ", key.size(), " bytes (", escape_text(key), "); the cap is ",
+              kMaxNameBytes, ".");
+    if (header_.tensors.size() == kMaxTensors)
+      fail_at(at, "more than ", kMaxTensors, " tensors, the cap.");
     if (!names_.insert(key).second)
-      fail_at(at, "tensor ", escape_text(key), " stands twice. The file was written by a faulty program.");
+      fail_at(at, "tensor ", escape_text(key),
+              " stands twice. The file was written by a faulty program.");
     entry_.name = std::move(key);
     place_ = Place::entry_value;
   }
@@ -214,25 +246,32 @@ class HeaderReader {
       repeated = std::exchange(has_offsets_, true);
       place_ = Place::data_offsets;
     } else {
-      fail_tensor(at, "unknown field ", escape_text(key), "; an entry has dtype, shape and data_offsets.");
+      fail_tensor(at, "unknown field ", escape_text(key),
+                  "; an entry has dtype, shape and data_offsets.");
     }
-    if (repeated) fail_tensor(at, "the field ", key, " stands twice. The file was written by a faulty program.");
+    if (repeated)
+      fail_tensor(at, "the field ", key,
+                  " stands twice. The file was written by a faulty program.");
   }
 
   void finish_entry() {
-    for (const auto& [name, present] :
-         {std::pair{"dtype", type_.has_value()}, {"shape", has_shape_}, {"data_offsets", has_offsets_}})
+    for (const auto& [name, present] : {std::pair{"dtype", type_.has_value()},
+                                        {"shape", has_shape_},
+                                        {"data_offsets", has_offsets_}})
       if (!present) fail_tensor(entry_at_, "the field ", name, " is missing", kFaulty);
     entry_.type = *type_;
     const uint64_t begin = offset_items_[0], end = offset_items_[1];
-    if (begin > end) fail_tensor(entry_at_, "data_offsets [", begin, ", ", end, "] end before they begin", kFaulty);
+    if (begin > end)
+      fail_tensor(entry_at_, "data_offsets [", begin, ", ", end, "] end before they begin",
+                  kFaulty);
     uint64_t bytes = 0;
     if (!checked_tensor_bytes(entry_.type, entry_.shape, &bytes))
-      fail_tensor(entry_at_, "shape ", shape_text(entry_.shape), " x ", tensor_type_name(entry_.type),
-                  " overflows 64 bits", kFaulty);
+      fail_tensor(entry_at_, "shape ", shape_text(entry_.shape), " x ",
+                  tensor_type_name(entry_.type), " overflows 64 bits", kFaulty);
     if (bytes != end - begin)
-      fail_tensor(entry_at_, "shape ", shape_text(entry_.shape), " x ", tensor_type_name(entry_.type), " = ", bytes,
-                  " bytes but data_offsets span ", end - begin, kFaulty);
+      fail_tensor(entry_at_, "shape ", shape_text(entry_.shape), " x ",
+                  tensor_type_name(entry_.type), " = ", bytes, " bytes but data_offsets span ",
+                  end - begin, kFaulty);
     entry_.offset = begin;
     entry_.bytes = bytes;
     header_.tensors.push_back(entry_);
@@ -257,23 +296,29 @@ class HeaderReader {
 /// What a file that is no safetensors file may be instead.
 const char* guess_format(std::string_view start) {
   if (start.starts_with("PK\x03\x04") || start.starts_with("\x80\x02"))
-    return " This looks like a PyTorch pickle: convert it with transformers' save_pretrained(safe_serialization=True).";
+    return " This looks like a PyTorch pickle: convert it with transformers' "
+           "save_pretrained(safe_serialization=True).";
   if (start.starts_with("GGUF")) return " This is a GGUF file: convert it to safetensors.";
   if (start.starts_with("version https://git-lfs"))
     return " This is a Git LFS pointer, not the file itself: run git lfs pull.";
-  if (start.starts_with("<")) return " This looks like a web page, saved in place of the file; download it again.";
+  if (start.starts_with("<"))
+    return " This looks like a web page, saved in place of the file; download it again.";
   return " Is it a safetensors file? If so it is damaged; download it again.";
 }
 
-/// Sorts by offset, makes the offsets relative to the file and checks that the spans tile [0, data_bytes).
-void check_spans(SafetensorsHeader& header, uint64_t data_begin, uint64_t data_bytes, const std::string& path) {
-  std::sort(header.tensors.begin(), header.tensors.end(), [](const TensorEntry& a, const TensorEntry& b) {
-    return std::tie(a.offset, a.bytes, a.name) < std::tie(b.offset, b.bytes, b.name);
-  });
+/// Sorts by offset, makes the offsets relative to the file and checks that the spans tile [0,
+/// data_bytes).
+void check_spans(SafetensorsHeader& header, uint64_t data_begin, uint64_t data_bytes,
+                 const std::string& path) {
+  std::sort(header.tensors.begin(), header.tensors.end(),
+            [](const TensorEntry& a, const TensorEntry& b) {
+              return std::tie(a.offset, a.bytes, a.name) < std::tie(b.offset, b.bytes, b.name);
+            });
   uint64_t end = 0;
   for (TensorEntry& entry : header.tensors) {
-    require(entry.offset == end, ErrorKind::data, "safetensors", path, ": tensor ", escape_text(entry.name),
-            ": data begins at ", entry.offset, " but the tensor before it ends at ", end,
+    require(entry.offset == end, ErrorKind::data, "safetensors", path, ": tensor ",
+            escape_text(entry.name), ": data begins at ", entry.offset,
+            " but the tensor before it ends at ", end,
             entry.offset < end ? " (they overlap)" : " (a hole)", kFaulty);
     end = entry.offset + entry.bytes;  // no overflow: both come from one [begin, end]
     // A span beyond the file is refused below; until then its offset may wrap, and is not used.
@@ -281,7 +326,8 @@ void check_spans(SafetensorsHeader& header, uint64_t data_begin, uint64_t data_b
   }
   require(end == data_bytes, ErrorKind::data, "safetensors", path, ": the tensors take ", end,
           " bytes but the file holds ", data_bytes, " after the header (",
-          end < data_bytes ? "bytes that belong to no tensor" : "cut short", "). Download it again.");
+          end < data_bytes ? "bytes that belong to no tensor" : "cut short",
+          "). Download it again.");
 }
 
 }  // namespace
@@ -316,23 +362,27 @@ int64_t TensorEntry::elements() const {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<int64_t>());
 }
 
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file_start, uint64_t file_size,
-                                           const std::string& path) {
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file_start,
+                                           uint64_t file_size, const std::string& path) {
   require(file_size >= kLengthBytes, ErrorKind::data, "safetensors", path, ": has ", file_size,
           " bytes; a safetensors file has at least the 8 of its header length. Download it again.");
-  require(file_start.size() >= kLengthBytes, ErrorKind::internal, "safetensors", path, ": only ", file_start.size(),
-          " bytes were read; the header length needs 8.");
+  require(file_start.size() >= kLengthBytes, ErrorKind::internal, "safetensors", path, ": only ",
+          file_start.size(), " bytes were read; the header length needs 8.");
   uint64_t length = 0;
   std::memcpy(&length, file_start.data(), kLengthBytes);
   const std::string_view start(reinterpret_cast<const char*>(file_start.data()),
                                std::min<size_t>(file_start.size(), 64));
-  require(length <= kMaxHeaderBytes, ErrorKind::data, "safetensors", path, ": byte 0: header length ", length,
-          " is above the cap of ", kMaxHeaderBytes, ".", guess_format(start));
-  require(length <= file_size - kLengthBytes, ErrorKind::data, "safetensors", path, ": byte 0: header length ", length,
-          " reaches beyond the end of the file (", file_size, " bytes).", guess_format(start));
-  require(file_start.size() - kLengthBytes >= length, ErrorKind::internal, "safetensors", path, ": only ",
-          file_start.size(), " bytes were read; the header needs ", kLengthBytes + length, ".");
-  const std::string_view text(reinterpret_cast<const char*>(file_start.data()) + kLengthBytes, length);
+  require(length <= kMaxHeaderBytes, ErrorKind::data, "safetensors", path,
+          ": byte 0: header length ", length, " is above the cap of ", kMaxHeaderBytes, ".",
+          guess_format(start));
+  require(length <= file_size - kLengthBytes, ErrorKind::data, "safetensors", path,
+          ": byte 0: header length ", length, " reaches beyond the end of the file (", file_size,
+          " bytes).", guess_format(start));
+  require(file_start.size() - kLengthBytes >= length, ErrorKind::internal, "safetensors", path,
+          ": only ", file_start.size(), " bytes were read; the header needs ",
+          kLengthBytes + length, ".");
+  const std::string_view text(reinterpret_cast<const char*>(file_start.data()) + kLengthBytes,
+                              length);
   HeaderReader reader(text, path);
   size_t offset = 0;
   if (const char* what = find_forbidden_byte(text, &offset))
@@ -344,8 +394,10 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file_start
 }
 
 SafetensorsFile::SafetensorsFile(FileSystem& files, const std::string& path)
-    : path_(path), map_(files.map(path)),
-      header_(parse_safetensors_header({map_->data(), static_cast<size_t>(map_->size())}, map_->size(), path)) {}
+    : path_(path),
+      map_(files.map(path)),
+      header_(parse_safetensors_header({map_->data(), static_cast<size_t>(map_->size())},
+                                       map_->size(), path)) {}
 
 const TensorEntry* SafetensorsFile::find(std::string_view name) const {
   for (const TensorEntry& entry : header_.tensors)
@@ -354,8 +406,9 @@ const TensorEntry* SafetensorsFile::find(std::string_view name) const {
 }
 
 std::span<const std::byte> SafetensorsFile::bytes(const TensorEntry& entry) const {
-  require(entry.offset <= map_->size() && entry.bytes <= map_->size() - entry.offset, ErrorKind::internal,
-          "safetensors", path_, ": tensor ", escape_text(entry.name), " is not an entry of this file.");
+  require(entry.offset <= map_->size() && entry.bytes <= map_->size() - entry.offset,
+          ErrorKind::internal, "safetensors", path_, ": tensor ", escape_text(entry.name),
+          " is not an entry of this file.");
   return {map_->data() + entry.offset, static_cast<size_t>(entry.bytes)};
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// safetensors: [8-byte little-endian header length N][N bytes JSON][tensor bytes]. Own reader and writer: every size is
-// checked before use (spans tile the data exactly, shape x dtype = span, no overflow, no duplicate names).
+// safetensors: [8-byte little-endian header length N][N bytes JSON][tensor bytes]. Own reader and
+// writer: every size is checked before use (spans tile the data exactly, shape x dtype = span, no
+// overflow, no duplicate names).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -28,14 +29,14 @@ struct TensorEntry {
   int64_t elements() const;
 };
 
-/// Parses the first bytes of a file of `file_size` bytes. Throws ErrorKind::data with path and byte position.
-/// `header` must hold at least the 8 length bytes and the header itself.
+/// Parses the first bytes of a file of `file_size` bytes. Throws ErrorKind::data with path and byte
+/// position. `header` must hold at least the 8 length bytes and the header itself.
 struct SafetensorsHeader {
   std::vector<TensorEntry> tensors;  ///< by offset
   std::map<std::string, std::string> metadata;
 };
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file_start, uint64_t file_size,
-                                           const std::string& path);
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file_start,
+                                           uint64_t file_size, const std::string& path);
 
 /// One mapped file.
 class SafetensorsFile {
@@ -54,26 +55,32 @@ class SafetensorsFile {
   SafetensorsHeader header_;
 };
 
-/// Writes one file in a single pass: the entries are known beforehand, the bytes are asked for in order.
+/// Writes one file in a single pass: the entries are known beforehand, the bytes are asked for in
+/// order.
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
-  virtual std::span<const std::byte> bytes(size_t index) = 0;  ///< of entries[index]; valid until the next call
+  virtual std::span<const std::byte> bytes(
+      size_t index) = 0;  ///< of entries[index]; valid until the next call
 };
-/// `entries`: name, type, shape; offsets are assigned in the order given. The data starts 64-byte aligned. Returns the
-/// file's size. `observe` (may be null) sees every byte in order, e.g. a digest.
+/// `entries`: name, type, shape; offsets are assigned in the order given. The data starts 64-byte
+/// aligned. Returns the file's size. `observe` (may be null) sees every byte in order, e.g. a
+/// digest.
 class ByteObserver {
  public:
   virtual ~ByteObserver() = default;
   virtual void update(const void* data, size_t size) = 0;
 };
-uint64_t write_safetensors(FileSystem& files, const std::string& path, const std::vector<TensorEntry>& entries,
-                           TensorSource& source, const std::map<std::string, std::string>& metadata,
+uint64_t write_safetensors(FileSystem& files, const std::string& path,
+                           const std::vector<TensorEntry>& entries, TensorSource& source,
+                           const std::map<std::string, std::string>& metadata,
                            ByteObserver* observe = nullptr);
 
-/// Element conversion to f32, from any float type; count elements, misaligned input allowed. Others: ErrorKind::data.
+/// Element conversion to f32, from any float type; count elements, misaligned input allowed.
+/// Others: ErrorKind::data.
 void convert_to_f32(TensorType type, const std::byte* in, int64_t count, float* out);
-/// f32 to bf16 or f16 (round to nearest even, subnormals included), f32 or f64. Other types: ErrorKind::option.
+/// f32 to bf16 or f16 (round to nearest even, subnormals included), f32 or f64. Other types:
+/// ErrorKind::option.
 void convert_from_f32(TensorType type, const float* in, int64_t count, std::byte* out);
 
 }  // namespace pref

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The handler builds the value itself: nlohmann's own tree builder keeps the last of repeated keys in silence, and its
-// ordered map looks every key up among all earlier ones, which is quadratic in the entries of an index file.
+// The handler builds the value itself: nlohmann's own tree builder keeps the last of repeated keys
+// in silence, and its ordered map looks every key up among all earlier ones, which is quadratic in
+// the entries of an index file.
 #include "libpref/data/model_folder/strict_json.h"
 
 #include <algorithm>
@@ -17,7 +18,8 @@ using Json = nlohmann::ordered_json;
 
 class StrictBuilder {
  public:
-  StrictBuilder(std::string_view text, std::string_view where, const std::string& path, const JsonLimits& limits)
+  StrictBuilder(std::string_view text, std::string_view where, const std::string& path,
+                const JsonLimits& limits)
       : text_(text), where_(where), path_(path), limits_(limits), offsets_(text) {}
 
   bool null() { return add(nullptr); }
@@ -35,7 +37,8 @@ class StrictBuilder {
   bool key(std::string& key) {
     const size_t offset = offsets_.start();
     if (!open_.back().keys.insert(key).second)
-      fail_at(offset, "the key " + escape_text(key) + " stands twice in one object. Remove one of the two.");
+      fail_at(offset, "the key " + escape_text(key) +
+                          " stands twice in one object. Remove one of the two.");
     key_ = std::move(key);
     return true;
   }
@@ -61,13 +64,15 @@ class StrictBuilder {
   Json* place(T&& value) {
     const size_t offset = offsets_.start();
     if (++count_ > limits_.max_values)
-      fail_at(offset, "more than " + std::to_string(limits_.max_values) + " values, the cap for this file.");
+      fail_at(offset, "more than " + std::to_string(limits_.max_values) +
+                          " values, the cap for this file.");
     if (open_.empty()) {
       root_ = std::forward<T>(value);
       return &root_;
     }
     Json& parent = *open_.back().value;
-    if (parent.is_array()) return &parent.get_ref<Json::array_t&>().emplace_back(std::forward<T>(value));
+    if (parent.is_array())
+      return &parent.get_ref<Json::array_t&>().emplace_back(std::forward<T>(value));
     // ordered_map is a vector of pairs; appending to it skips the search of its own emplace().
     Json::object_t& members = parent.get_ref<Json::object_t&>();
     members.push_back({std::move(key_), Json(std::forward<T>(value))});
@@ -82,7 +87,8 @@ class StrictBuilder {
     if (open_.size() == limits_.max_depth)
       fail_at(offsets_.start(), "nested deeper than " + std::to_string(limits_.max_depth) +
                                     " levels, the cap for this file.");
-    open_.push_back({place(std::move(value)), {}});  // stable: a parent does not grow while a child is open
+    open_.push_back(
+        {place(std::move(value)), {}});  // stable: a parent does not grow while a child is open
     return true;
   }
   bool close() {
@@ -141,15 +147,18 @@ std::string describe_json(const Json& value) {
 }
 
 std::string json_syntax_message(const std::exception& error) {
-  // "[json.exception.parse_error.101] parse error at line 1, column 2: what; last read: '...'; expected X"
+  // "[json.exception.parse_error.101] parse error at line 1, column 2: what; last read: '...';
+  // expected X"
   std::string text = error.what();
-  if (const size_t end = text.find("] "); text.starts_with("[json.exception.") && end != std::string::npos)
+  if (const size_t end = text.find("] ");
+      text.starts_with("[json.exception.") && end != std::string::npos)
     text.erase(0, end + 2);
   if (text.starts_with("parse error"))
     if (const size_t colon = text.find(": "); colon != std::string::npos) text.erase(0, colon + 2);
   if (const size_t read = text.find("; last read: '"); read != std::string::npos) {
     const size_t rest = text.rfind("'; expected ");
-    text = text.substr(0, read) + (rest != std::string::npos && rest > read ? text.substr(rest + 1) : std::string());
+    text = text.substr(0, read) +
+           (rest != std::string::npos && rest > read ? text.substr(rest + 1) : std::string());
   }
   std::string out = escape_text(text, 160);
   return out.substr(1, out.size() - 2);
@@ -169,7 +178,8 @@ std::string line_and_column(std::string_view text, size_t offset) {
          std::to_string(1 + before.size() - (newline == std::string_view::npos ? 0 : newline + 1));
 }
 
-Json parse_json(std::string_view text, std::string_view where, const std::string& path, const JsonLimits& limits) {
+Json parse_json(std::string_view text, std::string_view where, const std::string& path,
+                const JsonLimits& limits) {
   require(text.size() <= limits.max_bytes, ErrorKind::data, where, path, ": has ", text.size(),
           " bytes; the cap for this file is ", limits.max_bytes, ".");
   size_t offset = 0;

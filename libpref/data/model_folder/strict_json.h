@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// nlohmann-json made strict for untrusted files: repeated keys, byte-order marks, NUL bytes and nesting, count or size
-// above a cap are errors with path, line and column. No recursion on the input. Needs nlohmann in the including file.
+// nlohmann-json made strict for untrusted files: repeated keys, byte-order marks, NUL bytes and
+// nesting, count or size above a cap are errors with path, line and column. No recursion on the
+// input. Needs nlohmann in the including file.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +15,8 @@
 
 namespace pref {
 
-/// `text` in quotes, fit for one line of a message: control bytes, quotes and bytes that are not UTF-8 are escaped, and
-/// what goes beyond max_bytes of output is cut ("...").
+/// `text` in quotes, fit for one line of a message: control bytes, quotes and bytes that are not
+/// UTF-8 are escaped, and what goes beyond max_bytes of output is cut ("...").
 std::string escape_text(std::string_view text, size_t max_bytes = 80);
 
 /// A value in a message: null, true, 3.5, "text", a list of 2, an object.
@@ -24,8 +25,8 @@ std::string describe_json(const nlohmann::ordered_json& value);
 /// What a nlohmann exception complains about, without its prefix, position and copy of the input.
 std::string json_syntax_message(const std::exception& error);
 
-/// "a NUL byte" or "a UTF-8 byte-order mark" when `text` has one (nlohmann takes the first for the end of the input and
-/// skips the second), and where; nullptr when it has none.
+/// "a NUL byte" or "a UTF-8 byte-order mark" when `text` has one (nlohmann takes the first for the
+/// end of the input and skips the second), and where; nullptr when it has none.
 const char* find_forbidden_byte(std::string_view text, size_t* offset);
 
 /// "line:column", both from 1, of a byte of `text`.
@@ -38,8 +39,8 @@ struct JsonLimits {
 };
 
 /// Parses a whole JSON text. Throws ErrorKind::data, `[where] path:line:column: ...`.
-nlohmann::ordered_json parse_json(std::string_view text, std::string_view where, const std::string& path,
-                                  const JsonLimits& limits = {});
+nlohmann::ordered_json parse_json(std::string_view text, std::string_view where,
+                                  const std::string& path, const JsonLimits& limits = {});
 
 /// Tells how far the parser has read, which SAX events do not.
 class CountingIterator {
@@ -68,8 +69,9 @@ class CountingIterator {
   const char** reached_;
 };
 
-/// Runs nlohmann's SAX parser over `text`. *reached follows the parser: at an event it is just after the event's token,
-/// or one byte later after a number. The handler reports errors by throwing.
+/// Runs nlohmann's SAX parser over `text`. *reached follows the parser: at an event it is just
+/// after the event's token, or one byte later after a number. The handler reports errors by
+/// throwing.
 template <class Handler>
 void parse_json_events(std::string_view text, Handler& handler, const char** reached) {
   *reached = text.data();
@@ -78,15 +80,19 @@ void parse_json_events(std::string_view text, Handler& handler, const char** rea
     fail(ErrorKind::internal, "json", "the parser stopped without an error");
 }
 
-/// Offsets of tokens for a SAX handler: start() at every event but the closing ones, close() at those.
+/// Offsets of tokens for a SAX handler: start() at every event but the closing ones, close() at
+/// those.
 class TokenOffsets {
  public:
   explicit TokenOffsets(std::string_view text) : text_(text) {}
   const char** reached() { return &reached_; }
-  /// Where the token that was just read begins: only white space, ':' and ',' lie between two tokens.
+  /// Where the token that was just read begins: only white space, ':' and ',' lie between two
+  /// tokens.
   size_t start() {
     size_t at = previous_;
-    while (at < text_.size() && std::string_view(" \t\r\n:,").find(text_[at]) != std::string_view::npos) ++at;
+    while (at < text_.size() &&
+           std::string_view(" \t\r\n:,").find(text_[at]) != std::string_view::npos)
+      ++at;
     close();
     return at;
   }

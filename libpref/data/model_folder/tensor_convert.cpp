@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Float conversions by integer arithmetic, so that neither the rounding of subnormals nor the payload of a NaN depends
-// on the processor's flush-to-zero mode. Loops without branches, for the compiler to vectorize.
+// Float conversions by integer arithmetic, so that neither the rounding of subnormals nor the
+// payload of a NaN depends on the processor's flush-to-zero mode. Loops without branches, for the
+// compiler to vectorize.
 #include <bit>
 #include <cstring>
 
@@ -25,7 +26,8 @@ uint32_t f32_bits_of_f16(uint16_t half) {
   const uint32_t sign = (half & 0x8000u) << 16, magnitude = half & 0x7fffu;
   const uint32_t shifted = magnitude << 13;
   // A subnormal is magnitude x 2^-24, exact in f32.
-  const uint32_t small = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
+  const uint32_t small =
+      std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
   const uint32_t normal = shifted + (112u << 23);  // the exponents' biases differ by 127 - 15
   const uint32_t special = shifted | 0x7f800000u;  // infinity, NaN
   return sign | (magnitude < 0x0400u ? small : magnitude < 0x7c00u ? normal : special);
@@ -34,13 +36,15 @@ uint32_t f32_bits_of_f16(uint16_t half) {
 uint16_t f16_of_f32_bits(uint32_t bits) {
   const uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
   const uint32_t even = (magnitude >> 13) & 1u;
-  const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + even) >> 13;  // round to nearest even; may carry
+  const uint32_t normal =
+      (magnitude - (112u << 23) + 0xfffu + even) >> 13;  // round to nearest even; may carry
   // Below 2^-14: the significand shifted until its unit is 2^-24; below 2^-25 all becomes zero.
   const uint32_t exponent = magnitude >> 23;
   const bool in_range = exponent > 101u && exponent < 113u;
   const uint32_t shift = in_range ? 126u - exponent : 24u;  // 14 at 2^-15, 24 at 2^-25
   const uint32_t significand = in_range ? (magnitude & 0x7fffffu) | 0x800000u : 0u;
-  const uint32_t small = (significand + ((1u << (shift - 1u)) - 1u) + ((significand >> shift) & 1u)) >> shift;
+  const uint32_t small =
+      (significand + ((1u << (shift - 1u)) - 1u) + ((significand >> shift) & 1u)) >> shift;
   const uint32_t infinity = 0x7c00u;
   const uint32_t nan = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
   uint32_t out = magnitude < 0x38800000u ? small : normal;
@@ -51,7 +55,8 @@ uint16_t f16_of_f32_bits(uint32_t bits) {
 
 uint16_t bf16_of_f32_bits(uint32_t bits) {
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const uint32_t nan = (bits >> 16) | 0x40u;  // quiet: a payload in the low half alone must not become infinity
+  const uint32_t nan =
+      (bits >> 16) | 0x40u;  // quiet: a payload in the low half alone must not become infinity
   return static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
@@ -72,7 +77,8 @@ void convert_to_f32(TensorType type, const std::byte* in, int64_t count, float* 
       return;
     case TensorType::bf16:
       for (int64_t i = 0; i < count; ++i)
-        store(reinterpret_cast<std::byte*>(out), i, static_cast<uint32_t>(load<uint16_t>(in, i)) << 16);
+        store(reinterpret_cast<std::byte*>(out), i,
+              static_cast<uint32_t>(load<uint16_t>(in, i)) << 16);
       return;
     default:
       fail(ErrorKind::data, "safetensors", "no conversion from ", tensor_type_name(type),

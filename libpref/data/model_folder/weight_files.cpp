@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One file or an index with shards. The index and the shards must agree on every tensor; all that differs is one error.
+// One file or an index with shards. The index and the shards must agree on every tensor; all that
+// differs is one error.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -33,11 +34,13 @@ struct Index {
 };
 
 Index parse_index(const std::string& text, const std::string& path) {
-  const Json json = parse_json(text, "index", path,
-                               {.max_bytes = kMaxIndexBytes, .max_depth = 32, .max_values = kMaxTensors + 1000});
-  const auto need = [&](bool ok, const std::string& pointer, const char* required, const Json* found) {
-    require(ok, ErrorKind::data, "index", path, ": ", pointer, ": ", required, " is required, found ",
-            found == nullptr ? "nothing" : describe_json(*found), ".");
+  const Json json =
+      parse_json(text, "index", path,
+                 {.max_bytes = kMaxIndexBytes, .max_depth = 32, .max_values = kMaxTensors + 1000});
+  const auto need = [&](bool ok, const std::string& pointer, const char* required,
+                        const Json* found) {
+    require(ok, ErrorKind::data, "index", path, ": ", pointer, ": ", required,
+            " is required, found ", found == nullptr ? "nothing" : describe_json(*found), ".");
   };
   need(json.is_object(), "/", "an object", &json);
   Index index;
@@ -45,9 +48,11 @@ Index parse_index(const std::string& text, const std::string& path) {
     need(metadata->is_object(), "/metadata", "an object", &*metadata);
     if (const auto size = metadata->find("total_size"); size != metadata->end()) {
       // Some writers give a whole number as a float.
-      const bool whole = size->is_number_float() && size->get<double>() >= 0 && size->get<double>() < 0x1p63 &&
+      const bool whole = size->is_number_float() && size->get<double>() >= 0 &&
+                         size->get<double>() < 0x1p63 &&
                          size->get<double>() == std::floor(size->get<double>());
-      need(size->is_number_unsigned() || whole, "/metadata/total_size", "a number of bytes", &*size);
+      need(size->is_number_unsigned() || whole, "/metadata/total_size", "a number of bytes",
+           &*size);
       index.total_size = whole ? static_cast<uint64_t>(size->get<double>()) : size->get<uint64_t>();
     }
   }
@@ -58,10 +63,10 @@ Index parse_index(const std::string& text, const std::string& path) {
     const std::string pointer = "/weight_map/" + escape_text(name);
     need(shard.is_string(), pointer, "a file name", &shard);
     const std::string& file = shard.get_ref<const std::string&>();
-    require(is_plain_file_name(file), ErrorKind::data, "index", path, ": ", pointer, ": ", escape_text(file),
-            " is not the plain name of a file in this folder.");
-    require(file.ends_with(".safetensors"), ErrorKind::data, "index", path, ": ", pointer, ": ", escape_text(file),
-            " is not a .safetensors file.");
+    require(is_plain_file_name(file), ErrorKind::data, "index", path, ": ", pointer, ": ",
+            escape_text(file), " is not the plain name of a file in this folder.");
+    require(file.ends_with(".safetensors"), ErrorKind::data, "index", path, ": ", pointer, ": ",
+            escape_text(file), " is not a .safetensors file.");
     index.shard_of.emplace(name, file);
     index.shards.insert(file);
   }
@@ -80,8 +85,10 @@ Index parse_index(const std::string& text, const std::string& path) {
       if (name.ends_with(ending) && name != "training_args.bin")
         fail(ErrorKind::data, kWhere, folder, ": holds a PyTorch pickle (", escape_text(name),
              "), which may run code when read and is refused. Convert it with transformers: "
-             "AutoModelForCausalLM.from_pretrained(...).save_pretrained(..., safe_serialization=True).");
-  fail(ErrorKind::missing_input, kWhere, folder, ": neither ", kSingle, " nor ", kIndex, " is there.");
+             "AutoModelForCausalLM.from_pretrained(...).save_pretrained(..., "
+             "safe_serialization=True).");
+  fail(ErrorKind::missing_input, kWhere, folder, ": neither ", kSingle, " nor ", kIndex,
+       " is there.");
 }
 
 }  // namespace
@@ -89,12 +96,15 @@ Index parse_index(const std::string& text, const std::string& path) {
 WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
   require_model_folder(folder, std::string(kSingle) + " or " + kIndex);
   FileSystem& files = posix_file_system();
-  const std::string single = find_model_file(folder, kSingle), index_path = find_model_file(folder, kIndex);
+  const std::string single = find_model_file(folder, kSingle),
+                    index_path = find_model_file(folder, kIndex);
   if (!single.empty()) {
     if (!index_path.empty())
-      log_warning("[", kWhere, "] ", folder, ": both ", kSingle, " and ", kIndex, " are there; the first is used.");
+      log_warning("[", kWhere, "] ", folder, ": both ", kSingle, " and ", kIndex,
+                  " are there; the first is used.");
     files_.push_back(std::make_unique<SafetensorsFile>(files, single));
-    for (const TensorEntry& entry : files_[0]->tensors()) by_name_[entry.name] = {files_[0].get(), &entry};
+    for (const TensorEntry& entry : files_[0]->tensors())
+      by_name_[entry.name] = {files_[0].get(), &entry};
     return;
   }
   if (index_path.empty()) fail_no_weights(folder);
@@ -108,8 +118,8 @@ WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
     paths.push_back(find_model_file(folder, shard));
     if (paths.back().empty()) missing.push_back(shard);
   }
-  require(missing.empty(), ErrorKind::missing_input, "index", path, ": ", missing.size(), " of ", index.shards.size(),
-          " shards are missing. Download them:", list_lines(missing));
+  require(missing.empty(), ErrorKind::missing_input, "index", path, ": ", missing.size(), " of ",
+          index.shards.size(), " shards are missing. Download them:", list_lines(missing));
 
   std::vector<std::string> problems;
   std::map<std::string, std::string> shard_that_holds;
@@ -129,18 +139,21 @@ WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
       if (said == index.shard_of.end()) {
         problems.push_back(name + " is in " + shard + " but not in the index");
       } else if (said->second != shard) {
-        problems.push_back(name + " is in " + shard + ", not in " + said->second + " as the index says");
+        problems.push_back(name + " is in " + shard + ", not in " + said->second +
+                           " as the index says");
       }
     }
   }
   for (const auto& [name, shard] : index.shard_of)
     if (!shard_that_holds.contains(name))
       problems.push_back(escape_text(name) + " is in the index (" + shard + ") but in no shard");
-  require(problems.empty(), ErrorKind::data, "index", path, ": the index and its shards disagree; download both again:",
-          list_lines(problems));
-  // Tied tensors counted twice make total_size wrong in many published folders; the shards are what counts.
+  require(problems.empty(), ErrorKind::data, "index", path,
+          ": the index and its shards disagree; download both again:", list_lines(problems));
+  // Tied tensors counted twice make total_size wrong in many published folders; the shards are what
+  // counts.
   if (index.total_size && *index.total_size != total)
-    log_warning("[index] ", path, ": total_size is ", *index.total_size, "; the shards hold ", total, " bytes.");
+    log_warning("[index] ", path, ": total_size is ", *index.total_size, "; the shards hold ",
+                total, " bytes.");
 }
 
 WeightFiles::Found WeightFiles::find(const std::string& name) const {
@@ -156,19 +169,24 @@ std::vector<std::string> WeightFiles::names() const {
   return out;
 }
 
-void WeightFiles::read_f32(const std::string& name, const std::vector<int64_t>& shape, float* out) const {
+void WeightFiles::read_f32(const std::string& name, const std::vector<int64_t>& shape,
+                           float* out) const {
   const Found found = find(name);
-  require(static_cast<bool>(found), ErrorKind::data, kWhere, folder_, ": tensor ", escape_text(name), " is missing.");
-  require(found.entry->shape == shape, ErrorKind::data, kWhere, folder_, ": tensor ", escape_text(name), ": shape ",
-          shape_text(shape), " is required, found ", shape_text(found.entry->shape), ".");
-  convert_to_f32(found.entry->type, found.file->bytes(*found.entry).data(), found.entry->elements(), out);
+  require(static_cast<bool>(found), ErrorKind::data, kWhere, folder_, ": tensor ",
+          escape_text(name), " is missing.");
+  require(found.entry->shape == shape, ErrorKind::data, kWhere, folder_, ": tensor ",
+          escape_text(name), ": shape ", shape_text(shape), " is required, found ",
+          shape_text(found.entry->shape), ".");
+  convert_to_f32(found.entry->type, found.file->bytes(*found.entry).data(), found.entry->elements(),
+                 out);
 }
 
 std::string WeightFiles::digest() const {
   Sha256 digest;
   for (const std::string& name : names()) {
     const Found found = find(name);
-    // One line a tensor before its bytes; the shape fixes how many follow, so no two contents give one stream.
+    // One line a tensor before its bytes; the shape fixes how many follow, so no two contents give
+    // one stream.
     digest.update(json_value(name));
     digest.update(tensor_type_name(found.entry->type));
     digest.update(shape_text(found.entry->shape) + "\n");
