@@ -37,12 +37,15 @@ struct QuickstartOptions {
   int64_t sft_rows = 24000, sft_batch = 32, pairs = 8000, dpo_batch = 16, held_out_pairs = 500,
           samples = 200;
   double sft_learning_rate = 3e-3, dpo_learning_rate = 1e-4, beta = 0.3, temperature = 1;
+  double initializer_range = 0.02;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     WorldOptions::fields(self.world, visit);
     visit("vocab_size", self.vocab_size, at_least(320), "most pieces of the tokenizer");
     visit("hidden_size", self.hidden_size, at_least(32), "width of the model; a multiple of 32");
+    visit("initializer_range", self.initializer_range, above(0),
+          "standard deviation of the random weights");
     visit("layers", self.layers, at_least(1), "depth of the model");
     visit("sft_rows", self.sft_rows, at_least(1), "answers for supervised fine-tuning, one pass");
     visit("sft_batch", self.sft_batch, at_least(1), "answers per update");
@@ -163,7 +166,7 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   train_sentencepiece(sentences, options.vocab_size, path("tokenizer"));
   const auto tokenizer = load_tokenizer(path("tokenizer"));
   Model model(model_config(options, tokenizer->vocab_size()), tokenizer, {}, path("tokenizer"));
-  initialize_weights(model, 1);
+  initialize_weights(model, 1, options.initializer_range);
 
   // Supervised fine-tuning: the model learns the language and the habits, good and bad, of the
   // answers.
@@ -198,7 +201,7 @@ int run(const std::string& folder, const QuickstartOptions& options) {
                   .tokens_per_microbatch = 2048,
                   .logging_steps = 5,
                   .eval_strategy = Interval::steps,
-                  .eval_steps = 40,
+                  .eval_steps = 100,
                   .save_strategy = Interval::no});
   const ReferenceLogps reference = dpo.reference_logps(held_out.rows);
   const double accuracy_before = held_out_accuracy(dpo, held_out, reference);

