@@ -126,7 +126,7 @@ WorldPair World::pair(std::string_view prompt, RandomStream& random) const {
   const Question question = read_question(prompt);
   const WorldReply a = draw_judged(question, random);
   WorldReply b = draw_judged(question, random);
-  const bool equally_right = random.bernoulli(1.0 / 6);
+  const bool equally_right = random.bernoulli(0.125);
   for (int attempt = 1; attempt < 64; ++attempt, b = draw_judged(question, random)) {
     const bool fits = equally_right ? a.quality.answer == b.quality.answer
                                     : (a.quality.answer == 1) != (b.quality.answer == 1);

@@ -107,8 +107,8 @@ class World {
   /// A reply of the highest reward: right, in the form wished for, nothing beside it.
   std::string best_reply(std::string_view prompt) const;
 
-  /// A labelled pair for one prompt, both replies drawn as by sample_reply. Of six pairs about
-  /// five are a right answer against one that is not; the sixth is equal in that and differs in
+  /// A labelled pair for one prompt, both replies drawn as by sample_reply. Of eight pairs about
+  /// seven are a right answer against one that is not; the eighth is equal in that and differs in
   /// form or brevity. Replies within 0.25 of each other in quality are drawn again, up to 64 times
   /// each, so ties are rare.
   WorldPair pair(std::string_view prompt, RandomStream& random) const;

@@ -107,7 +107,7 @@ Draft draw_persons(RandomStream& random) {
 }
 
 Draft draw_shops(RandomStream& random) {
-  const size_t n = random.bernoulli(0.8) ? 1 : 2;
+  const size_t n = random.bernoulli(0.9) ? 1 : 2;
   const auto shops = draw_words(Kind::shop, n, random);
   const auto hours = draw_words(Kind::number, 2 * n, random, 1, 12);
   std::vector<std::vector<Claim>> claims(n);
@@ -205,10 +205,10 @@ std::string draw_prompt(RandomStream& random) {
                                 : draw_list(random);
   add_implied(draft.truths);
   const double wish = random.uniform();
-  const Form form = wish < 0.4   ? Form::any
-                    : wish < 0.6 ? Form::brief
-                    : wish < 0.8 ? Form::sentence
-                                 : Form::friendly;
+  const Form form = wish < 0.25   ? Form::any
+                    : wish < 0.5  ? Form::brief
+                    : wish < 0.75 ? Form::sentence
+                                  : Form::friendly;
   std::string text;
   for (const std::string& part :
        {form_text(form), draft.facts, question_text(ask(draft, random), draft.choices)}) {
