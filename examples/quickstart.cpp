@@ -34,9 +34,9 @@ using namespace pref;
 struct QuickstartOptions {
   WorldOptions world;
   int64_t vocab_size = 704, hidden_size = 160, layers = 3;
-  int64_t sft_rows = 32000, sft_batch = 32, pairs = 8000, dpo_batch = 16, held_out_pairs = 500,
+  int64_t sft_rows = 32000, sft_batch = 32, pairs = 12000, dpo_batch = 16, held_out_pairs = 500,
           samples = 200;
-  double sft_learning_rate = 3e-3, dpo_learning_rate = 2e-4, beta = 0.3, temperature = 1;
+  double sft_learning_rate = 2e-3, dpo_learning_rate = 2e-4, beta = 0.3, temperature = 1;
   double initializer_range = 0.05;
 
   template <class Self, class Visit>
@@ -119,6 +119,7 @@ DecoderConfig model_config(const QuickstartOptions& options, int64_t vocabulary)
   config.max_position_embeddings = 256;
   config.rms_norm_eps = 1e-5;
   config.layer_window.assign(static_cast<size_t>(options.layers), 0);
+  config.tie_word_embeddings = true;  // to repeat a word of the prompt is then one step
   config.bos_token_id = 1;
   config.eos_token_id = 2;
   return config;

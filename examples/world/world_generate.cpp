@@ -205,9 +205,9 @@ std::string draw_prompt(RandomStream& random) {
                                 : draw_list(random);
   add_implied(draft.truths);
   const double wish = random.uniform();
-  const Form form = wish < 0.25   ? Form::any
-                    : wish < 0.5  ? Form::brief
-                    : wish < 0.75 ? Form::sentence
+  const Form form = wish < 0.64   ? Form::any
+                    : wish < 0.76 ? Form::brief
+                    : wish < 0.88 ? Form::sentence
                                   : Form::friendly;
   std::string text;
   for (const std::string& part :
