@@ -147,6 +147,18 @@ class RowParser {
              "/chosen is " + std::string(chosen.json->kind_name()) + " and /rejected is " +
                  std::string(rejected.json->kind_name()) + "; both must be of one form");
     branches_ = {chosen, rejected};
+    if (options_.reference_response) {
+      const Field reference = field("reference_response");
+      if (reference.chat() != chosen.chat())
+        refuse("bad_type", *reference.json,
+               "/reference_response is " + std::string(reference.json->kind_name()) +
+                   " and /chosen is " + std::string(chosen.json->kind_name()) +
+                   "; both must be of one form");
+      if (prompt.json == nullptr && !chosen.chat())
+        refuse("missing_key", root_,
+               "field \"prompt\" is missing: rows with a reference_response need it");
+      branches_.push_back(reference);
+    }
     if (prompt.json == nullptr) {
       if (chosen.chat())
         split_conversations(Dialect::implicit_chat);
@@ -169,7 +181,7 @@ class RowParser {
     } else {
       out_.dialect = Dialect::preference;
       out_.row.prompt = prompt.content;
-      out_.row.branches = {chosen.content, rejected.content};
+      for (const Field& branch : branches_) out_.row.branches.push_back(branch.content);
     }
   }
 
@@ -358,7 +370,8 @@ class RowParser {
                "/score_chosen is " + chosen->text + ", below /score_rejected, " + rejected->text);
     }
     for (const auto& [key, value] : root_.members)
-      if (std::find(std::begin(kRead), std::end(kRead), key) == std::end(kRead))
+      if (std::find(std::begin(kRead), std::end(kRead), key) == std::end(kRead) &&
+          !(options_.reference_response && key == "reference_response"))
         out_.extra_keys.push_back(key);
   }
 

@@ -52,6 +52,7 @@ std::string_view dialect_name(Dialect dialect);
 
 struct DialectOptions {
   Dialect dialect = Dialect::automatic;  ///< a forced one refuses rows of another shape
+  bool reference_response = false;  ///< branch 2 is the field of that name, which must be there
   bool hh_as_messages = false;  ///< turns of a transcript become messages, for a chat format
   bool strict_turns = false;    ///< two messages of one role in a row are an error, not a note
 };

@@ -153,7 +153,7 @@ EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer,
       out.truncation.response_tokens_cut_left + out.truncation.response_tokens_cut_right > 0;
   if (out.truncation.prompt_tokens_cut > 0) notes.emplace_back("truncated_prompt");
   if (cut_response) notes.emplace_back("truncated_response");
-  if (out.row.branches.size() == 2 && out.row.branches[0] == out.row.branches[1])
+  if (out.row.branches.size() >= 2 && out.row.branches[0] == out.row.branches[1])
     throw RowError("identical_pair", 0,
                    cut_response ? "chosen and rejected have equal token ids once truncated"
                                 : "chosen and rejected have equal token ids");

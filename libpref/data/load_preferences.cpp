@@ -98,6 +98,7 @@ class Loader {
     encode_.limits = {options.max_length, options.max_prompt_length, options.max_completion_length,
                       options.truncation_mode};
     dialect_ = {.dialect = options.dialect,
+                .reference_response = options.reference_response,
                 .hh_as_messages = options.chat_format != ChatFormat::automatic,
                 .strict_turns = options.strict_turns};
     threads_ = static_cast<size_t>(options.preprocessing_num_workers);

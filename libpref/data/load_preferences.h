@@ -36,6 +36,9 @@ struct DataOptions {
   bool strict_turns = false;
   std::optional<int64_t> max_rows;
   int64_t preprocessing_num_workers = 0;
+  /// Rows have a third branch, the field reference_response (SELM, XPO). Not a key of
+  /// configurations: the objective decides.
+  bool reference_response = false;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {

@@ -68,6 +68,36 @@ std::vector<std::string> implicit_split(const std::string& chosen, const std::st
   return {parsed.row.prompt.text, parsed.row.branches[0].text, parsed.row.branches[1].text};
 }
 
+TEST(Dialect, ValueThirdBranch) {
+  const std::string row = R"({"prompt":"p","chosen":"c","rejected":"r","reference_response":"z"})";
+  const auto pair = parse_row(row, {});
+  EXPECT_EQ(pair.row.branches.size(), 2u);
+  EXPECT_THAT(pair.extra_keys, ElementsAre("reference_response"));
+  const DialectOptions three{.reference_response = true};
+  const auto parsed = parse_row(row, three);
+  ASSERT_EQ(parsed.row.branches.size(), 3u);
+  EXPECT_EQ(parsed.row.branches[2].text, "z");
+  EXPECT_TRUE(parsed.extra_keys.empty());
+  const auto chat =
+      parse_row(
+          "{\"prompt\":\"p\",\"chosen\":[" MSG("user", "p") "," MSG(
+              "assistant",
+              "c") "],\"rejected\":[" MSG("user", "p") "," MSG("assistant",
+                                                               "r") "],\"reference_response\":"
+                                                                    "[" MSG("user",
+                                                                            "p") "," MSG("assistan"
+                                                                                         "t",
+                                                                                         "z") "]}",
+          three);
+  ASSERT_EQ(chat.row.branches.size(), 3u);
+  EXPECT_THAT(chat.row.branches[2].messages, ElementsAre(Message{"assistant", "z"}));
+  for (const char* bad : {R"({"prompt":"p","chosen":"c","rejected":"r"})",
+                          R"({"prompt":"p","chosen":"c","rejected":"r","reference_response":[]})",
+                          R"({"prompt":"p","chosen":"c","rejected":"r","reference_response":" "})",
+                          R"({"chosen":"a c","rejected":"a r","reference_response":"a z"})"})
+    EXPECT_THROW(parse_row(bad, three), RowError) << bad;
+}
+
 TEST(Dialect, ValueImplicitTextSplitsAtAWord) {
   EXPECT_THAT(implicit_split("Q? A: yes", "Q? A: yellow"), ElementsAre("Q? A:", " yes", " yellow"));
   EXPECT_THAT(implicit_split("A b", "A b c"),
