@@ -6,7 +6,8 @@ include(CMakePackageConfigHelpers)
 # The tree keeps its shape under include/, for includes are written from the root. Headers that need a parser of ours
 # to compile (nlohmann/json) are private.
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/libpref" DESTINATION include FILES_MATCHING PATTERN "*.h"
-        PATTERN "json_lines.h" EXCLUDE PATTERN "strict_json.h" EXCLUDE PATTERN "config_families.h" EXCLUDE PATTERN "manifest_text.h" EXCLUDE)
+        PATTERN "json_lines.h" EXCLUDE PATTERN "strict_json.h" EXCLUDE PATTERN "config_families.h" EXCLUDE
+        PATTERN "manifest_text.h" EXCLUDE PATTERN "json_place.h" EXCLUDE PATTERN "json_parts.h" EXCLUDE)
 file(GLOB kernel_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/kernels/*.h")
 install(FILES ${kernel_headers} DESTINATION include/kernels)
 

@@ -11,7 +11,7 @@ readonly TORCH_MINOR=2.11
 readonly NUMPY_VERSION=2.4.6
 readonly PACKAGES=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
-  libsentencepiece-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev
+  libsentencepiece-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev
   libfmt-dev libspdlog-dev libhwy-dev libeigen3-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   zlib1g-dev libzstd-dev libxxhash-dev libssl-dev

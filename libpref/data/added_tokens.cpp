@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr uint64_t kMaxConfigBytes = 32ull << 20;
-constexpr int32_t kMaxTokenId = 1 << 24;
+constexpr int32_t kMaxAddedId = 1 << 24;
 
 struct File {
   std::string path;
@@ -64,21 +64,25 @@ void read_added(const File& file, TokenizerFolder& out) {
     const std::string pointer = "/added_tokens_decoder/" + escape_text(key);
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    require(error == std::errc() && end == key.data() + key.size() && id >= 0 && id < kMaxTokenId,
+    require(error == std::errc() && end == key.data() + key.size() && id >= 0 && id < kMaxAddedId,
             ErrorKind::data, "tokenizer", file.path, ": ", pointer, ": a token id in [0, ",
-            kMaxTokenId, ") is required.");
+            kMaxAddedId, ") is required.");
     if (!value.is_object() || !value.contains("content") || !value.at("content").is_string() ||
         value.at("content").get_ref<const std::string&>().empty())
       fail_type(file, pointer, "an object with a content that is not empty", value);
     AddedToken token{.content = value.at("content").get<std::string>()};
+    bool normalized = false;
     for (const auto& [name, flag] : {std::pair{"special", &token.special},
                                      {"lstrip", &token.lstrip},
-                                     {"rstrip", &token.rstrip}}) {
+                                     {"rstrip", &token.rstrip},
+                                     {"single_word", &token.single_word},
+                                     {"normalized", &normalized}}) {
       if (!value.contains(name)) continue;
       if (!value.at(name).is_boolean())
         fail_type(file, pointer + "/" + name, "true or false", value.at(name));
       *flag = value.at(name).get<bool>();
     }
+    if (value.contains("normalized")) token.normalized = normalized;
     require(out.added.emplace(id, std::move(token)).second, ErrorKind::data, "tokenizer", file.path,
             ": ", pointer, ": the id stands twice.");
   }
@@ -120,6 +124,7 @@ TokenizerFolder read_tokenizer_folder(const std::string& folder) {
           out.additional.push_back(token.at("content").get<std::string>());
       }
     if (auto flag = boolean(*file, "add_bos_token")) out.add_bos = flag;
+    if (auto flag = boolean(*file, "add_eos_token")) out.add_eos = flag;
     if (auto flag = boolean(*file, "legacy")) out.legacy = flag;
     read_added(*file, out);
     read_chat_template(*file, out);

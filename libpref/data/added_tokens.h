@@ -16,13 +16,15 @@ struct AddedToken {
   std::string content;
   bool special = false;
   bool lstrip = false, rstrip = false;  ///< swallows white space on that side
+  bool single_word = false;             ///< not found inside a word
+  std::optional<bool> normalized;  ///< looked for in normalized text; by default if not special
 };
 
 struct TokenizerFolder {
   std::map<int32_t, AddedToken> added;            ///< added_tokens_decoder
   std::optional<std::string> bos, eos, pad, unk;  ///< token texts
   std::vector<std::string> additional;            ///< additional_special_tokens
-  std::optional<bool> add_bos;
+  std::optional<bool> add_bos, add_eos;
   std::optional<bool>
       legacy;  ///< Llama: is every stretch of text between special tokens a text of its own?
   std::string chat_template;

@@ -22,6 +22,7 @@
 #include "libpref/data/model_folder/strict_json.h"
 #include "libpref/data/sentencepiece_model.h"
 #include "libpref/data/tokenizer.h"
+#include "libpref/data/tokenizers/token_files.h"
 
 namespace pref {
 namespace {
@@ -47,7 +48,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     add_tokens(folder);
     add_bos_ = folder.add_bos.value_or(true) && special_.bos.has_value();
     if (dummy_prefix_) find_sentinel(model);
-    chat_format_ = recognise_chat_format(folder.chat_template);
+    chat_template_ = folder.chat_template;
+    chat_format_ = recognise_chat_format(chat_template_);
     digest_ = make_digest(bytes);
   }
 
@@ -110,6 +112,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::string kind() const override { return kind_; }
   std::string digest() const override { return digest_; }
   std::string chat_format() const override { return chat_format_; }
+  std::string chat_template() const override { return chat_template_; }
 
  private:
   void check_id(int32_t id) const {
@@ -242,7 +245,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     return sha.hex();
   }
 
-  std::string path_, kind_, digest_, chat_format_;
+  std::string path_, kind_, digest_, chat_format_, chat_template_;
   sentencepiece::SentencePieceProcessor processor_;
   AddedTokenSplitter added_;
   SpecialTokens special_;
@@ -256,18 +259,9 @@ class SentencePieceTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path) {
-  FileSystem& files = posix_file_system();
-  const FileInfo info = files.info(path);
-  require(info.exists, ErrorKind::missing_input, kWhere, path, ": no such file or folder");
-  if (!info.is_directory) return std::make_shared<SentencePieceTokenizer>(path, TokenizerFolder{});
-  const std::string model = join_path(path, "tokenizer.model");
-  require(files.info(model).exists, ErrorKind::missing_input, kWhere, path,
-          ": no tokenizer.model (sentencepiece) here",
-          files.info(join_path(path, "tokenizer.json")).exists
-              ? "; tokenizer.json alone is not supported"
-              : "");
-  return std::make_shared<SentencePieceTokenizer>(model, read_tokenizer_folder(path));
+std::shared_ptr<const Tokenizer> load_sentencepiece(const std::string& path,
+                                                    const TokenizerFolder& folder) {
+  return std::make_shared<SentencePieceTokenizer>(path, folder);
 }
 
 }  // namespace pref
