@@ -64,12 +64,11 @@ def own_ids(row, tokenizer):
 
 
 def checked_ids(rows, converted, lines):
-    """libpref's ids, which both sides train on. They are sentencepiece's; transformers 5 converts the model to a
-    tokenizer that differs on runs of spaces, so rows without one must have the same ids."""
+    """libpref's ids, which both sides train on; rows without runs of spaces must have transformers' ids as well."""
     ids = [{key: line[key] for key in own} for own, line in zip(converted, lines, strict=True)]
     with_runs = 0
     for row, own, line in zip(rows, converted, ids, strict=True):
-        runs = any("  " in message["content"] for side in ("chosen", "rejected") for message in row[side])
+        runs = models.has_runs_of_spaces(row)
         with_runs += runs
         assert runs or line == own, "other ids than transformers in a row without runs of spaces"
     print(f"{with_runs} of {len(rows)} rows hold runs of spaces", file=sys.stderr)

@@ -189,6 +189,11 @@ def reference_pairs(shared_data, count=40):
         return [json.loads(line) for line in itertools.islice(file, count)]
 
 
+def has_runs_of_spaces(row):
+    """Where transformers 5 converts a sentencepiece model, its tokenizer differs from it on those."""
+    return any("  " in message["content"] for side in ("chosen", "rejected") for message in row[side])
+
+
 def pairs(count, seed=1, conversational=False):
     """`count` generated preference rows with a prompt, chosen and rejected of differing lengths."""
     generator = random.Random(seed)

@@ -83,13 +83,15 @@ def test_long_reference_profile(long_tests, shared_data, tmp_path):
     data = pref_command.write_jsonl(tmp_path / "pairs.jsonl", rows)
     ids = pref_command.logps(model, data, "--set", "max_length=1024")  # pref train's default
 
-    # Where TRL would have tokenized a row otherwise: known reasons only. libpref's side is right in both: Mistral's
-    # models expect one BOS, and nothing that comes after EOS is ever generated.
+    # Where TRL would have tokenized a row otherwise: known reasons only. libpref's side is right in all: Mistral's
+    # models expect one BOS, nothing that comes after EOS is ever generated, and the model file is sentencepiece's.
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     reasons = collections.Counter()
     for row, line in zip(rows, ids, strict=True):
         longest = len(line["prompt_ids"]) + max(len(line["chosen_ids"]), len(line["rejected_ids"]))
         for reason in trl_process.differences(line, trl_process.trl_ids(row, tokenizer), tokenizer):
+            if reason.startswith("other ") and models.has_runs_of_spaces(row):
+                reason = "TRL's tokenizer, converted from the sentencepiece model, differs on runs of spaces"
             # TRL cuts later, in its collator, at the same length.
             if not (longest >= 1024 and reason == "cut at another length"):
                 reasons[reason] += 1
