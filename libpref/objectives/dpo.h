@@ -9,8 +9,7 @@
 // behaviour.
 #pragma once
 #include "libpref/base/options.h"
-#include "libpref/objectives/logistic.h"
-#include "libpref/objectives/row.h"
+#include "libpref/objectives/pair.h"
 
 namespace pref {
 
@@ -18,6 +17,7 @@ struct DPO {
   static constexpr const char* name = "dpo";
   static constexpr const char* loss_type = "sigmoid";
   static constexpr Needs needs = Needs::reference;
+  static constexpr Accepts accepts = Accepts::margin | Accepts::weighting | Accepts::divergence;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 
@@ -33,14 +33,9 @@ struct DPO {
 
   template <class T>
   PREF_HD RowLoss<T> operator()(const Row<T>& row) const {
-    RowLoss<T> out;
-    for (int k = 0; k < row.branches; ++k)
-      out.reward[k] = T(beta) * (row.branch[k].logp - row.branch[k].ref_logp);
-    const auto f =
-        smoothed_logistic(out.reward[0] - out.reward[1] - row.margin, T(label_smoothing));
-    out.loss = f.value;
-    out.d_logp[0] = T(beta) * f.slope;
-    out.d_logp[1] = -out.d_logp[0];
+    RowLoss<T> out = log_ratio_rewards(row, T(beta));
+    const T u = out.reward[0] - out.reward[1] - row.margin;
+    add_pair(out, smoothed_logistic(u, T(label_smoothing)), T(beta), -T(beta));
     return out;
   }
 };

@@ -4,12 +4,27 @@
 #pragma once
 #include <variant>
 
+#include "libpref/objectives/apo_down.h"
+#include "libpref/objectives/apo_zero.h"
+#include "libpref/objectives/bco_pair.h"
+#include "libpref/objectives/discopop.h"
 #include "libpref/objectives/dpo.h"
+#include "libpref/objectives/exo_pair.h"
+#include "libpref/objectives/hinge.h"
+#include "libpref/objectives/ipo.h"
+#include "libpref/objectives/nca_pair.h"
+#include "libpref/objectives/r_dpo.h"
+#include "libpref/objectives/robust.h"
 #include "libpref/objectives/sft.h"
+#include "libpref/objectives/sigmoid_norm.h"
+#include "libpref/objectives/sppo_hard.h"
 
 namespace pref {
 
-using Term = std::variant<DPO, SFT>;
+using Term = std::variant<DPO, SFT,
+                          // on log-ratios to a reference
+                          RobustDPO, Hinge, IPO, EXOPair, NCAPair, BCOPair, SPPOHard, APOZero,
+                          APODown, DiscoPOP, SigmoidNorm, RDPO>;
 
 /// Calls f with a default-constructed object of every objective in the list.
 template <class F>

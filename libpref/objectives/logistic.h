@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// -log sigma(u) and its slope without overflow, and the label-smoothed form that several objectives
-// share.
+// The functions of one logit that objectives share, with their slopes and without overflow:
+// -log sigma(u), its label-smoothed form, sigma itself, the hinge.
 #pragma once
 #include <cmath>
 
@@ -34,6 +34,24 @@ struct ValueSlope {
 template <class T>
 PREF_HD ValueSlope<T> smoothed_logistic(T u, T e) {
   return {(T(1) - e) * neg_log_sigmoid(u) + e * neg_log_sigmoid(-u), e - sigmoid(-u)};
+}
+
+/// sigma(u); slope sigma(u) sigma(-u), which keeps its digits where 1 - sigma(u) has none.
+template <class T>
+PREF_HD ValueSlope<T> logistic(T u) {
+  return {sigmoid(u), sigmoid(u) * sigmoid(-u)};
+}
+
+/// max(0, at - u); slope 0 at the kink.
+template <class T>
+PREF_HD ValueSlope<T> hinge_at(T at, T u) {
+  return u < at ? ValueSlope<T>{at - u, T(-1)} : ValueSlope<T>{T(0), T(0)};
+}
+
+/// (u - at)^2.
+template <class T>
+PREF_HD ValueSlope<T> square_at(T at, T u) {
+  return {(u - at) * (u - at), T(2) * (u - at)};
 }
 
 }  // namespace pref

@@ -13,6 +13,16 @@ double divisor(Normalizer kind, const Normalizers& normalizers) {
   return kind == Normalizer::rows ? normalizers.rows : normalizers.chosen_tokens;
 }
 
+// What a row brings must have a place in the term, and what the term needs must be there.
+template <class T>
+void check_row(const T& term, const Row<double>& row) {
+  if (term.min_branches < 2) return;  // compares nothing
+  require(row.margin == 0 || has(term.accepts, Accepts::margin), ErrorKind::data, term.name,
+          "a row has margin ", row.margin,
+          ", for which this loss has no place. Remove the margins, "
+          "or choose another loss_type.");
+}
+
 }  // namespace
 
 Objective::Objective(std::vector<WeightedTerm> terms) : terms_(std::move(terms)) {
@@ -48,6 +58,7 @@ RowLoss<double> Objective::operator()(const Row<double>& row,
   for (const auto& [term, weight] : terms_) {
     std::visit(
         [&](const auto& t) {
+          check_row(t, row);
           const RowLoss<double> one = t(row);
           const double scale = weight * row.weight / divisor(t.normalizer, normalizers);
           sum.loss += scale * one.loss;

@@ -25,6 +25,10 @@ struct Sequence {
   T num_tokens = 1;
   T collision = 0;  ///< mean over tokens of log sum_v p_v^2, nats (Needs::collision)
   T max_logp = 0;   ///< mean over tokens of log max_v p_v, nats (Needs::max_logp)
+  /// How often this response beats the others sampled for its prompt, in [0, 1], itself counted as
+  /// 1/2 (Needs::win_probability); -1: not given.
+  T win_probability = -1;
+  T score = 0;  ///< reward of this response, any scale (Needs::score)
 };
 
 template <class T>
@@ -42,14 +46,38 @@ struct RowLoss {
   T loss = 0;
   T d_logp[kMaxBranches] = {};
   T reward[kMaxBranches] = {};
+  T exploration = 0;  ///< the part of `loss` that pays for exploring (SELM, XPO); often negative
+  T pair_weight = 1;  ///< the weight WPO gave the row's pair losses; carries no gradient
 };
 
 /// What an objective asks of the trainer beyond logp and token counts.
-enum class Needs : unsigned { nothing = 0, reference = 1, collision = 2, max_logp = 4 };
+enum class Needs : unsigned {
+  nothing = 0,
+  reference = 1,
+  collision = 2,
+  max_logp = 4,
+  win_probability = 8,
+  score = 16,
+};
 constexpr Needs operator|(Needs a, Needs b) {
   return static_cast<Needs>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
 constexpr bool has(Needs set, Needs one) {
+  return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
+}
+
+/// What may act on an objective from outside; each names what it has a place for in `accepts`.
+/// Asking for another is an error.
+enum class Accepts : unsigned {
+  nothing = 0,
+  margin = 1,      ///< a row's margin, subtracted from the logit
+  weighting = 2,   ///< WPO's weight on the whole term (weighting.h): losses of one pair alone
+  divergence = 4,  ///< phi(h) for h (divergence.h): losses of the difference of two log-ratios
+};
+constexpr Accepts operator|(Accepts a, Accepts b) {
+  return static_cast<Accepts>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(Accepts set, Accepts one) {
   return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
 }
 

@@ -13,6 +13,7 @@ struct SFT {
   static constexpr const char* name = "sft";
   static constexpr const char* loss_type = "sft";
   static constexpr Needs needs = Needs::nothing;
+  static constexpr Accepts accepts = Accepts::nothing;
   static constexpr Normalizer normalizer = Normalizer::chosen_tokens;
   static constexpr int min_branches = 1;
 

@@ -103,8 +103,9 @@ TEST(ObjectiveTest, WeightAndNormalizersScaleLossAndGradient) {
   Random random;
   for_each_objective([&](const auto& term) {
     SCOPED_TRACE(term.name);
-    Row<double> row = random_row(random, 2);
+    Row<double> row = random_row(random, std::max(2, term.min_branches));
     row.weight = 1;
+    row.margin = 0;
     const RowLoss<double> one = Objective(term)(row, {1, 1});
     row.weight = 2.5;
     const bool by_rows = term.normalizer == Normalizer::rows;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -56,7 +57,9 @@ inline Row<double> random_row(Random& random, int branches) {
                      .ref_logp = -n * random.uniform(0.05, 2),
                      .num_tokens = n,
                      .collision = -random.uniform(0.1, 3),
-                     .max_logp = -random.uniform(0.1, 2)};
+                     .max_logp = -random.uniform(0.1, 2),
+                     .win_probability = random.uniform(0, 1),
+                     .score = 0.8 * (branches - k) + random.uniform(0, 0.7)};  // best first
   }
   return row;
 }
@@ -70,13 +73,35 @@ inline std::vector<double> values_inside(const Range& range) {
   return out;
 }
 
-/// Gives every numeric option of `options` a random value of its range.
+/// Values that an option may take: every name of an enum, or values_inside(range).
+template <class T>
+std::vector<T> values_of(const T&, const Range& range) {
+  std::vector<T> out;
+  if constexpr (std::is_enum_v<T>) {
+    for (const auto& entry : enum_names(T{})) out.push_back(entry.value);
+  } else {
+    for (const double x : values_inside(range)) out.push_back(static_cast<T>(x));
+  }
+  return out;
+}
+
+/// Gives every option of `options` a random value of its range.
 template <class Options>
 void randomize(Options& options, Random& random) {
   Options::fields(options, [&](const char*, auto& value, const Range& range, const char*) {
-    const std::vector<double> values = values_inside(range);
+    const auto values = values_of(value, range);
     value = values[static_cast<size_t>(random.integer(0, std::ssize(values) - 1))];
   });
+}
+
+/// Options by name, enums by the number of their value.
+template <class Options>
+std::map<std::string, double> numbers_of(const Options& options) {
+  std::map<std::string, double> out;
+  Options::fields(options, [&](const char* name, const auto& value, const Range&, const char*) {
+    out[name] = static_cast<double>(value);
+  });
+  return out;
 }
 
 }  // namespace pref::testing
