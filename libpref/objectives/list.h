@@ -4,19 +4,25 @@
 #pragma once
 #include <variant>
 
+#include "libpref/objectives/alphapo.h"
 #include "libpref/objectives/apo_down.h"
 #include "libpref/objectives/apo_zero.h"
 #include "libpref/objectives/bco_pair.h"
+#include "libpref/objectives/cpo.h"
 #include "libpref/objectives/discopop.h"
 #include "libpref/objectives/dpo.h"
 #include "libpref/objectives/exo_pair.h"
 #include "libpref/objectives/hinge.h"
 #include "libpref/objectives/ipo.h"
 #include "libpref/objectives/nca_pair.h"
+#include "libpref/objectives/orpo.h"
 #include "libpref/objectives/r_dpo.h"
 #include "libpref/objectives/robust.h"
+#include "libpref/objectives/rrhf.h"
 #include "libpref/objectives/sft.h"
 #include "libpref/objectives/sigmoid_norm.h"
+#include "libpref/objectives/simpo.h"
+#include "libpref/objectives/slic.h"
 #include "libpref/objectives/sppo_hard.h"
 
 namespace pref {
@@ -24,7 +30,9 @@ namespace pref {
 using Term = std::variant<DPO, SFT,
                           // on log-ratios to a reference
                           RobustDPO, Hinge, IPO, EXOPair, NCAPair, BCOPair, SPPOHard, APOZero,
-                          APODown, DiscoPOP, SigmoidNorm, RDPO>;
+                          APODown, DiscoPOP, SigmoidNorm, RDPO,
+                          // without a reference
+                          SimPO, CPO, ORPO, AlphaPO, SLiC, RRHF>;
 
 /// Calls f with a default-constructed object of every objective in the list.
 template <class F>

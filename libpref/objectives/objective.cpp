@@ -23,11 +23,23 @@ void check_row(const T& term, const Row<double>& row) {
           "or choose another loss_type.");
 }
 
+// Ranges, and options that the others leave without effect.
+template <class T>
+void check_options_of(const T& options) {
+  check_options(options, options.name);
+  if constexpr (requires { options.without_effect(); })
+    if (const char* idle = options.without_effect())
+      fail(ErrorKind::option, options.name, "option \"", idle,
+           "\" has no effect with the other options given. Remove it.");
+}
+
 }  // namespace
 
 Objective::Objective(std::vector<WeightedTerm> terms) : terms_(std::move(terms)) {
   require(!terms_.empty(), ErrorKind::option, "objective",
           "at least one term is required, none came. Name one in loss_type.");
+  for (const auto& weighted : terms_)
+    std::visit([](const auto& t) { check_options_of(t); }, weighted.term);
 }
 
 Needs Objective::needs() const {

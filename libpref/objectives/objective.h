@@ -26,11 +26,13 @@ struct WeightedTerm {
 class Objective {
  public:
   Objective(Term term)
-      : terms_{{std::move(term), 1.0}} {}  // NOLINT: an objective is usually one term
+      : Objective(std::vector<WeightedTerm>{{std::move(term), 1.0}}) {
+  }  // NOLINT: an objective is usually one term
   template <class T>
   requires requires { T::normalizer; }
   Objective(T term)
       : Objective(Term(std::move(term))) {}  // NOLINT: DPO{.beta = 0.1} is an objective
+  /// Throws ErrorKind::option: no term, a value out of range, an option without effect.
   explicit Objective(std::vector<WeightedTerm> terms);
 
   const std::vector<WeightedTerm>& terms() const { return terms_; }

@@ -217,7 +217,7 @@ TEST(EveryObjectiveTest, FloatMatchesDouble) {
       std::vector<double> slope, reward;
       for (int k = 0; k < branches; ++k) {
         slope.push_back(20 * rounding * (1 + std::abs(wide.d_logp[k])));
-        reward.push_back(20 * rounding * size * 4);
+        reward.push_back(20 * rounding * (1 + std::abs(wide.reward[k])));
       }
       for (int moved = 0; moved < branches; ++moved) {
         for (const double step : {-8 * rounding * size, 8 * rounding * size}) {
@@ -225,8 +225,10 @@ TEST(EveryObjectiveTest, FloatMatchesDouble) {
           near.branch[moved].logp += step;
           const RowLoss<double> other = objective(near);
           loss += std::abs(other.loss - wide.loss);
-          for (int k = 0; k < branches; ++k)
+          for (int k = 0; k < branches; ++k) {
             slope[static_cast<size_t>(k)] += std::abs(other.d_logp[k] - wide.d_logp[k]);
+            reward[static_cast<size_t>(k)] += std::abs(other.reward[k] - wide.reward[k]);
+          }
         }
       }
       EXPECT_NEAR(out.loss, wide.loss, loss);

@@ -124,6 +124,21 @@ inline const std::map<std::string, KnownProperties>& known_properties() {
                  o.at("alpha") * (r.branch[0].num_tokens - r.branch[1].num_tokens);
         },
         true, 0}},
+      {"simpo", {{}, zero, {}, false, {}}},
+      {"cpo",
+       {{},
+        zero,
+        [](O o, R r) {
+          return -(1 - 2 * o.at("label_smoothing")) * o.at("beta") *
+                 (r.branch[0].logp - r.branch[1].logp);
+        },
+        true,
+        0}},
+      {"orpo",
+       {{}, [](O o, R r) { return -o.at("nll_weight") / r.branch[0].num_tokens; }, {}, false, {}}},
+      {"alphapo", {{}, zero, {}, false, {}}},
+      {"slic", {{}, [](O o, R) { return -o.at("nll_weight"); }, {}, false, {}}},
+      {"rrhf", {{}, [](O o, R) { return -o.at("nll_weight"); }, {}, false, {}}},
   };
   return known;
 }

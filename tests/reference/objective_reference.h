@@ -97,6 +97,47 @@ inline const std::map<std::string, Loss>& objective_losses() {
          return softplus(o.at("beta") * (r.h(0) - r.h(1)) + o.at("alpha") * (r.n[0] - r.n[1]) -
                          r.margin);
        }},
+      {"simpo",
+       [](O o, R r) {
+         const Real gamma = o.at("beta") * o.at("gamma_beta_ratio"), e = o.at("label_smoothing");
+         const Real u = o.at("beta") * (r.mean(0) - r.mean(1)) - gamma - r.margin;
+         if (o.at("simpo_loss") == 1) return relu(1 - u);
+         return (1 - e) * softplus(u) + e * softplus(-u);
+       }},
+      {"cpo",
+       [](O o, R r) {
+         const Real u = o.at("beta") * (r.logp[0] - r.logp[1]) - r.margin;
+         const Real e = o.at("label_smoothing");
+         return (1 - e) * softplus(u) + e * softplus(-u);
+       }},
+      {"orpo",
+       [](O o, R r) {
+         const auto odds = [](Real p) { return p / (1 - p); };
+         const Real ratio = odds(std::exp(r.mean(0))) / odds(std::exp(r.mean(1)));
+         return -o.at("nll_weight") * r.mean(0) -
+                o.at("beta") * std::log(logistic(std::log(ratio)));
+       }},
+      {"alphapo",
+       [](O o, R r) {
+         const Real alpha = o.at("alpha"), b = o.at("beta");
+         const auto reward = [&](size_t k) {
+           const Real p = std::exp(r.mean(k));  // geometric mean of the tokens' probabilities
+           return alpha == 0 ? b * std::log(p) : b * (1 - std::pow(p, -alpha)) / alpha;
+         };
+         return softplus(reward(0) - reward(1) - b * o.at("gamma_beta_ratio") - r.margin);
+       }},
+      {"slic",
+       [](O o, R r) {
+         return relu(o.at("delta") - r.logp[0] + r.logp[1]) - o.at("nll_weight") * r.logp[0];
+       }},
+      {"rrhf",
+       [](O o, R r) {
+         Real rank = 0;
+         for (size_t better = 0; better < r.branches(); ++better)
+           for (size_t worse = better + 1; worse < r.branches(); ++worse)
+             rank += relu(r.mean(worse) - r.mean(better));
+         return rank - o.at("nll_weight") * r.logp[0];
+       }},
   };
   return losses;
 }
