@@ -10,20 +10,26 @@
 #include "libpref/objectives/bco_pair.h"
 #include "libpref/objectives/cpo.h"
 #include "libpref/objectives/discopop.h"
+#include "libpref/objectives/dno.h"
 #include "libpref/objectives/dpo.h"
 #include "libpref/objectives/exo_pair.h"
 #include "libpref/objectives/hinge.h"
 #include "libpref/objectives/ipo.h"
+#include "libpref/objectives/logo.h"
 #include "libpref/objectives/nca_pair.h"
 #include "libpref/objectives/orpo.h"
+#include "libpref/objectives/pro.h"
 #include "libpref/objectives/r_dpo.h"
 #include "libpref/objectives/robust.h"
 #include "libpref/objectives/rrhf.h"
+#include "libpref/objectives/selm.h"
 #include "libpref/objectives/sft.h"
 #include "libpref/objectives/sigmoid_norm.h"
 #include "libpref/objectives/simpo.h"
 #include "libpref/objectives/slic.h"
+#include "libpref/objectives/sppo.h"
 #include "libpref/objectives/sppo_hard.h"
+#include "libpref/objectives/xpo.h"
 
 namespace pref {
 
@@ -32,7 +38,9 @@ using Term = std::variant<DPO, SFT,
                           RobustDPO, Hinge, IPO, EXOPair, NCAPair, BCOPair, SPPOHard, APOZero,
                           APODown, DiscoPOP, SigmoidNorm, RDPO,
                           // without a reference
-                          SimPO, CPO, ORPO, AlphaPO, SLiC, RRHF>;
+                          SimPO, CPO, ORPO, AlphaPO, SLiC, RRHF,
+                          // on win probabilities, with exploration, on lists
+                          SPPO, DNO, SELM, XPO, PRO, LOGO>;
 
 /// Calls f with a default-constructed object of every objective in the list.
 template <class F>

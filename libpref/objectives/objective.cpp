@@ -21,6 +21,22 @@ void check_row(const T& term, const Row<double>& row) {
           "a row has margin ", row.margin,
           ", for which this loss has no place. Remove the margins, "
           "or choose another loss_type.");
+  if constexpr (has(T::needs, Needs::win_probability))
+    for (int k = 0; k < 2; ++k) {
+      const double p = row.branch[k].win_probability;
+      require(p >= 0 && p <= 1, ErrorKind::data, term.name, "response ", k,
+              " of a row needs a win probability between 0 and 1, got ",
+              p == -1 ? "none" : std::to_string(p), ".");
+    }
+  if constexpr (has(T::needs, Needs::score)) {
+    for (int k = 1; k < row.branches; ++k)
+      require(row.branch[k].score <= row.branch[k - 1].score, ErrorKind::data, term.name,
+              "the responses of a row must come by falling score; response ", k, " has ",
+              row.branch[k].score, " after ", row.branch[k - 1].score, ".");
+    require(row.branch[0].score > row.branch[row.branches - 1].score, ErrorKind::data, term.name,
+            "the responses of a row all have score ", row.branch[0].score,
+            ", which ranks nothing. Give scores, or drop the row.");
+  }
 }
 
 // Ranges, and options that the others leave without effect.
@@ -74,6 +90,7 @@ RowLoss<double> Objective::operator()(const Row<double>& row,
           const RowLoss<double> one = t(row);
           const double scale = weight * row.weight / divisor(t.normalizer, normalizers);
           sum.loss += scale * one.loss;
+          sum.exploration += scale * one.exploration;
           for (int k = 0; k < row.branches; ++k) {
             sum.d_logp[k] += scale * one.d_logp[k];
             if (!rewarded) sum.reward[k] = one.reward[k];

@@ -41,6 +41,7 @@ inline const std::map<std::string, KnownProperties>& known_properties() {
   const Closed mirrored = [h](O o, R r) {
     return -(1 - 2 * o.at("label_smoothing")) * o.at("beta") * (h(r, 0) - h(r, 1));
   };
+  const Closed plain_swap = [h](O o, R r) { return -o.at("beta") * (h(r, 0) - h(r, 1)); };
   static const std::map<std::string, KnownProperties> known = {
       {"dpo", {log_two, zero, mirrored, true, 0}},
       {"sft", {}},
@@ -139,6 +140,26 @@ inline const std::map<std::string, KnownProperties>& known_properties() {
       {"alphapo", {{}, zero, {}, false, {}}},
       {"slic", {{}, [](O o, R) { return -o.at("nll_weight"); }, {}, false, {}}},
       {"rrhf", {{}, [](O o, R) { return -o.at("nll_weight"); }, {}, false, {}}},
+      {"sppo",
+       {[](O o, R r) {
+          const double w = (r.branch[0].win_probability - 0.5) / o.at("beta"),
+                       l = (r.branch[1].win_probability - 0.5) / o.at("beta");
+          return (w * w + l * l) / 2;
+        },
+        [h](O o, R r) {
+          return 2 * (h(r, 0) - (r.branch[0].win_probability - 0.5) / o.at("beta"));
+        },
+        zero, false, 2}},  // each response keeps its own target
+      {"dno", {log_two, zero, zero, true, 0}},
+      {"selm", {log_two, zero, plain_swap, true, 0}},
+      {"xpo",
+       {[](O o, R r) { return std::log(2.0) + o.at("alpha") * r.branch[2].logp; },
+        zero,
+        plain_swap,
+        true,
+        {}}},
+      {"pro", {{}, [](O o, R) { return -o.at("nll_weight"); }, {}, false, {}}},
+      {"logo", {{}, zero, {}, false, {}}},
   };
   return known;
 }

@@ -2,6 +2,7 @@
 // Losses as their papers write them, in long double and without any of the care that a product needs
 // at extremes; independent of libpref/objectives. Branch 0 is the chosen response, 1 the rejected.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -137,6 +138,53 @@ inline const std::map<std::string, Loss>& objective_losses() {
            for (size_t worse = better + 1; worse < r.branches(); ++worse)
              rank += relu(r.mean(worse) - r.mean(better));
          return rank - o.at("nll_weight") * r.logp[0];
+       }},
+      {"sppo",
+       [](O o, R r) {
+         const Real eta = 1 / Real(o.at("beta"));
+         return square(r.h(0) - eta * (r.win[0] - 0.5L)) / 2 +
+                square(r.h(1) - eta * (r.win[1] - 0.5L)) / 2;
+       }},
+      {"dno",
+       [](O o, R r) {
+         // Cross-entropy of the policy's preference against sigma of the expected rewards.
+         const Real label = logistic(r.win[0] - r.win[1]);
+         const Real policy = logistic(o.at("beta") * r.h(0) - o.at("beta") * r.h(1));
+         return -label * std::log(policy) -
+                logistic(r.win[1] - r.win[0]) *
+                    std::log(logistic(o.at("beta") * (r.h(1) - r.h(0))));
+       }},
+      {"selm",
+       [](O o, R r) {
+         return softplus(o.at("beta") * (r.h(0) - r.h(1)) - r.margin) +
+                Real(o.at("alpha")) * o.at("beta") * (r.logp[2] - r.ref[2]);
+       }},
+      {"xpo",
+       [](O o, R r) {
+         return softplus(o.at("beta") * (r.h(0) - r.h(1)) - r.margin) + o.at("alpha") * r.logp[2];
+       }},
+      {"pro",
+       [](O o, R r) {
+         const size_t m = r.branches();
+         Real loss = -o.at("nll_weight") * square(Real(m) - 1) * r.logp[0];
+         for (size_t k = 0; k + 1 < m; ++k) {
+           Real longest = r.score[k] - r.score[k + 1], others = 0;
+           for (size_t i = k + 1; i < m; ++i) {
+             longest = std::max(longest, r.score[k] - r.score[i]);
+             others += std::exp(r.mean(i) * (r.score[k] - r.score[i]));
+           }
+           const Real head = std::exp(r.mean(k) * longest);
+           loss -= std::log(head / (head + others));
+         }
+         return loss;
+       }},
+      {"logo",
+       [](O o, R r) {
+         Real worse = 0;
+         for (size_t i = 1; i < r.branches(); ++i) worse += r.mean(i);
+         worse /= Real(r.branches() - 1);
+         const Real gamma = o.at("beta") * o.at("gamma_beta_ratio");
+         return softplus(o.at("beta") * (r.mean(0) - worse) - gamma - r.margin);
        }},
   };
   return losses;
