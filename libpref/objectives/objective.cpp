@@ -39,6 +39,38 @@ void check_row(const T& term, const Row<double>& row) {
   }
 }
 
+// Every term that compares responses must take what acts on it, and there must be one.
+void check_accepted(const std::vector<WeightedTerm>& terms, Accepts modifier, const char* what,
+                    const char* wanted) {
+  bool taken = false;
+  for (const auto& weighted : terms)
+    std::visit(
+        [&](const auto& t) {
+          const bool takes = has(t.accepts, modifier);
+          require(takes || t.min_branches < 2, ErrorKind::option, t.name, what,
+                  " has no place in this loss; it takes ", wanted,
+                  ". Remove it, or choose another loss_type.");
+          taken = taken || takes;
+        },
+        weighted.term);
+  require(taken, ErrorKind::option, "objective", what,
+          " has no effect: no term compares responses.");
+}
+
+// The row with phi(h) for h, and the slopes of phi.
+struct BentRow {
+  Row<double> row;
+  double slope[kMaxBranches];
+  BentRow(const Row<double>& from, const Divergence& divergence) : row(from) {
+    for (int k = 0; k < row.branches; ++k) {
+      const auto phi = divergence(log_ratio(row.branch[k]));
+      row.branch[k].logp = phi.value;
+      row.branch[k].ref_logp = 0;
+      slope[k] = phi.slope;
+    }
+  }
+};
+
 // Ranges, and options that the others leave without effect.
 template <class T>
 void check_options_of(const T& options) {
@@ -51,15 +83,29 @@ void check_options_of(const T& options) {
 
 }  // namespace
 
-Objective::Objective(std::vector<WeightedTerm> terms) : terms_(std::move(terms)) {
+Objective::Objective(std::vector<WeightedTerm> terms, Modifiers modifiers)
+    : terms_(std::move(terms)), modifiers_(modifiers) {
   require(!terms_.empty(), ErrorKind::option, "objective",
           "at least one term is required, none came. Name one in loss_type.");
   for (const auto& weighted : terms_)
     std::visit([](const auto& t) { check_options_of(t); }, weighted.term);
+  if (modifiers_.weighting) {
+    check_options_of(*modifiers_.weighting);
+    check_accepted(terms_, Accepts::weighting, "WPO's weight",
+                   "a loss of one pair, without likelihood or exploration part");
+  }
+  if (modifiers_.divergence) {
+    check_options_of(*modifiers_.divergence);
+    if (modifiers_.divergence->f_divergence_type == FDivergence::reverse_kl)
+      modifiers_.divergence.reset();  // the losses as they are
+    else
+      check_accepted(terms_, Accepts::divergence, "an f_divergence_type other than reverse_kl",
+                     "a loss of the difference of two log-ratios");
+  }
 }
 
 Needs Objective::needs() const {
-  Needs all = Needs::nothing;
+  Needs all = modifiers_.weighting ? modifiers_.weighting->needs() : Needs::nothing;
   for (const auto& [term, weight] : terms_)
     std::visit([&](const auto& t) { all = all | t.needs; }, term);
   return all;
@@ -76,23 +122,33 @@ std::string Objective::name() const {
   std::string out;
   for (const auto& [term, weight] : terms_)
     std::visit([&](const auto& t) { out += (out.empty() ? "" : "+") + std::string(t.name); }, term);
+  if (modifiers_.divergence)
+    for (const auto& entry : enum_names(FDivergence{}))
+      if (entry.value == modifiers_.divergence->f_divergence_type)
+        out = std::string(entry.name) + "(" + out + ")";
+  if (modifiers_.weighting) out = std::string(Weighting::name) + "(" + out + ")";
   return out;
 }
 
 RowLoss<double> Objective::operator()(const Row<double>& row,
                                       const Normalizers& normalizers) const {
   RowLoss<double> sum;
+  std::optional<BentRow> bent;
+  if (modifiers_.divergence) bent.emplace(row, *modifiers_.divergence);
+  if (modifiers_.weighting) sum.pair_weight = (*modifiers_.weighting)(row);
   bool rewarded = false;
   for (const auto& [term, weight] : terms_) {
     std::visit(
         [&](const auto& t) {
           check_row(t, row);
-          const RowLoss<double> one = t(row);
-          const double scale = weight * row.weight / divisor(t.normalizer, normalizers);
+          const bool bends = bent && has(t.accepts, Accepts::divergence);
+          const RowLoss<double> one = t(bends ? bent->row : row);
+          double scale = weight * row.weight / divisor(t.normalizer, normalizers);
+          if (has(t.accepts, Accepts::weighting)) scale *= sum.pair_weight;
           sum.loss += scale * one.loss;
           sum.exploration += scale * one.exploration;
           for (int k = 0; k < row.branches; ++k) {
-            sum.d_logp[k] += scale * one.d_logp[k];
+            sum.d_logp[k] += scale * one.d_logp[k] * (bends ? bent->slope[k] : 1);
             if (!rewarded) sum.reward[k] = one.reward[k];
           }
           rewarded = rewarded || t.min_branches > 1;

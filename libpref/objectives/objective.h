@@ -3,12 +3,15 @@
 // row's value is
 //   sum over terms of  weight_k * row_weight * term_k(row) / normalizer_k
 // so that the loss of a global batch is the plain sum over its rows, however they are split into
-// microbatches and ranks.
+// microbatches and ranks. Modifiers act on its terms from outside: WPO's weight, an f-divergence.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "libpref/objectives/divergence.h"
 #include "libpref/objectives/list.h"
+#include "libpref/objectives/weighting.h"
 
 namespace pref {
 
@@ -23,6 +26,12 @@ struct WeightedTerm {
   double weight = 1;
 };
 
+/// What acts on every term that compares responses. Terms that compare none (sft) stay as they are.
+struct Modifiers {
+  std::optional<Weighting> weighting{};    ///< multiplies loss and derivatives, without a gradient
+  std::optional<Divergence> divergence{};  ///< phi(h) for h; rewards become those of phi(h)
+};
+
 class Objective {
  public:
   Objective(Term term)
@@ -32,14 +41,16 @@ class Objective {
   requires requires { T::normalizer; }
   Objective(T term)
       : Objective(Term(std::move(term))) {}  // NOLINT: DPO{.beta = 0.1} is an objective
-  /// Throws ErrorKind::option: no term, a value out of range, an option without effect.
-  explicit Objective(std::vector<WeightedTerm> terms);
+  /// Throws ErrorKind::option: no term, a value out of range, an option without effect, a modifier
+  /// that a term cannot take or that finds no term.
+  explicit Objective(std::vector<WeightedTerm> terms, Modifiers modifiers = {});
 
   const std::vector<WeightedTerm>& terms() const { return terms_; }
+  const Modifiers& modifiers() const { return modifiers_; }
   Needs needs() const;
   /// The fewest branches a row must have for every term.
   int min_branches() const;
-  std::string name() const;  ///< "dpo", or "dpo+sft"
+  std::string name() const;  ///< "dpo", "dpo+sft", "wpo(dpo)", "js_divergence(dpo)"
 
   /// The row's share of the batch loss, its derivatives by the branches' logp, and the rewards of
   /// the first term that compares branches. Normalizers {1, n_w} give the loss of the row alone.
@@ -49,6 +60,7 @@ class Objective {
 
  private:
   std::vector<WeightedTerm> terms_;
+  Modifiers modifiers_;
 };
 
 /// The term called `name`, by its own name ("dpo") or its loss_type ("sigmoid"). Throws
