@@ -34,9 +34,9 @@ using namespace pref;
 struct QuickstartOptions {
   WorldOptions world;
   int64_t vocab_size = 704, hidden_size = 160, layers = 3;
-  int64_t sft_rows = 32000, sft_batch = 32, pairs = 12000, dpo_batch = 16, held_out_pairs = 500,
+  int64_t sft_rows = 48000, sft_batch = 32, pairs = 12000, dpo_batch = 16, held_out_pairs = 500,
           samples = 200;
-  double sft_learning_rate = 2e-3, dpo_learning_rate = 2e-4, beta = 0.3, temperature = 1;
+  double sft_learning_rate = 2e-3, dpo_learning_rate = 1.5e-4, beta = 0.3, temperature = 1;
   double initializer_range = 0.05;
 
   template <class Self, class Visit>

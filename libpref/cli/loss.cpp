@@ -5,7 +5,7 @@
 #include "libpref/base/yaml.h"
 #include "libpref/cli/commands.h"
 #include "libpref/cli/json_lines.h"
-#include "libpref/objectives/objective.h"
+#include "libpref/objectives/objective_settings.h"
 
 namespace pref::cli {
 namespace {
@@ -43,6 +43,8 @@ Row<double> row_of(const nlohmann::json& json, const Objective& objective) {
             " must be at least 1, got ", s.num_tokens, ".");
     s.collision = field(json, name("collision"), needed(has(objective.needs(), Needs::collision)));
     s.max_logp = field(json, name("max_logp"), needed(has(objective.needs(), Needs::max_logp)));
+    s.win_probability = field(json, name("win_probability"), -1.0);
+    s.score = field(json, name("score"), 0.0);
   }
   row.weight = field(json, "weight", 1.0);
   row.margin = field(json, "margin", 0.0);
@@ -53,11 +55,13 @@ Row<double> row_of(const nlohmann::json& json, const Objective& objective) {
 
 int loss(const std::string& name, const std::vector<std::string>& settings, std::istream& in,
          std::ostream& out) {
-  Term term = make_term(name);
   std::vector<Setting> parsed;
   for (const auto& setting : settings) parsed.push_back(parse_setting_argument(setting));
-  std::visit([&](auto& t) { apply_settings(t, parsed); }, term);
-  const Objective objective(term);
+  refuse_repeated_settings(parsed);
+  const bool wpo = name == Weighting::name;
+  const Objective objective =
+      make_objective({.loss_type = {wpo ? "sigmoid" : name}, .weighting = wpo}, parsed);
+  for (const Setting& s : parsed) fail_unknown_objective_option(s);
   return answer_json_lines(in, out, [&](const nlohmann::json& json) {
     const Row<double> row = row_of(json, objective);
     const RowLoss<double> value = objective(row, {1, row.branch[0].num_tokens});

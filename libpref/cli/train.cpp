@@ -12,49 +12,50 @@
 #include "libpref/base/option_help.h"
 #include "libpref/base/yaml.h"
 #include "libpref/cli/commands.h"
+#include "libpref/objectives/objective_settings.h"
 #include "libpref/train/memory_plan.h"
 #include "libpref/train/trainer.h"
 
 namespace pref::cli {
 namespace {
 
-enum class TrainerKind { dpo, sft };
-constexpr std::array<EnumName<TrainerKind>, 2> enum_names(TrainerKind) {
-  return {{{TrainerKind::dpo, "dpo"}, {TrainerKind::sft, "sft"}}};
+enum class TrainerKind { dpo, simpo, wpo, selm, sft };
+constexpr std::array<EnumName<TrainerKind>, 5> enum_names(TrainerKind) {
+  return {{{TrainerKind::dpo, "dpo"},
+           {TrainerKind::simpo, "simpo"},
+           {TrainerKind::wpo, "wpo"},
+           {TrainerKind::selm, "selm"},
+           {TrainerKind::sft, "sft"}}};
 }
 
-struct SFTRun {
+// Everything of a run but the objective's own options, which make_objective takes.
+struct RunConfig {
   TrainerKind trainer = TrainerKind::dpo;
   std::string model_name_or_path;
   std::vector<std::string> eval_dataset_name;
   DataOptions data;
   TrainerOptions train;
-
-  template <class Self, class Visit>
-  static void fields(Self& self, Visit&& visit) {
-    visit("trainer", self.trainer, any(),
-          "what is trained: dpo, or sft (cross-entropy of the chosen response)");
-    visit("model_name_or_path", self.model_name_or_path, any(), "model folder to start from");
-    visit("eval_dataset_name", self.eval_dataset_name, any(),
-          "files of evaluation rows, read like dataset_name");
-    DataOptions::fields(self.data, visit);
-    TrainerOptions::fields(self.train, visit);
-  }
-};
-
-struct DPORun : SFTRun {
-  DPO objective;
-  std::vector<std::string> loss_type = {"sigmoid"};
+  std::vector<std::string> loss_type;
   std::vector<double> loss_weights;
+  double sft_weight = 0;
   ReferenceOptions reference;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    SFTRun::fields(self, visit);
-    DPO::fields(self.objective, visit);
+    visit("trainer", self.trainer, any(),
+          "dpo, simpo, wpo (pairs weighted by the policy), selm (a third branch, "
+          "reference_response) or sft (cross-entropy of the chosen response)");
+    visit("model_name_or_path", self.model_name_or_path, any(), "model folder to start from");
+    visit("eval_dataset_name", self.eval_dataset_name, any(),
+          "files of evaluation rows, read like dataset_name");
     visit("loss_type", self.loss_type, any(),
-          "terms of the loss: sigmoid, sft (cross-entropy of the chosen response)");
+          "terms of the loss, below; empty: the trainer's own. With trainer: simpo, its function: "
+          "sigmoid or hinge");
     visit("loss_weights", self.loss_weights, any(), "one weight per loss_type; default 1 each");
+    visit("sft_weight", self.sft_weight, at_least(0),
+          "adds the chosen response's cross-entropy, a mean over tokens, with this weight");
+    DataOptions::fields(self.data, visit);
+    TrainerOptions::fields(self.train, visit);
     ReferenceOptions::fields(self.reference, visit);
   }
 };
@@ -95,38 +96,59 @@ constexpr std::array kIgnored = {"attn_implementation",
                                  "padding_free",
                                  "disable_dropout"};
 
-// Takes out the ignored keys, saying so, and refuses keys that another trainer knows and `Run` does
-// not.
-template <class Run>
-std::vector<Setting> relevant(const std::vector<Setting>& settings) {
+// Takes out the ignored keys, saying so.
+std::vector<Setting> without_ignored(const std::vector<Setting>& settings) {
   std::vector<Setting> kept;
   std::string ignored;
   for (const Setting& s : settings) {
-    if (std::find(kIgnored.begin(), kIgnored.end(), s.name) != kIgnored.end()) {
+    if (std::find(kIgnored.begin(), kIgnored.end(), s.name) != kIgnored.end())
       ignored += (ignored.empty() ? "" : ", ") + s.name;
-      continue;
-    }
-    require(known_option<Run>(s.name) || !known_option<DPORun>(s.name), ErrorKind::option, "config",
-            s.source.place, ": option \"", s.name,
-            "\" has no effect with trainer: sft. Remove it, or choose trainer: dpo.");
-    kept.push_back(s);
+    else
+      kept.push_back(s);
   }
   if (!ignored.empty())
     log_info("ignored, for they concern other software or cannot change the result: ", ignored);
   return kept;
 }
 
-Objective objective_of(const DPORun& run) {
-  require(run.loss_weights.empty() || run.loss_weights.size() == run.loss_type.size(),
-          ErrorKind::option, "config", "loss_weights must have one weight per loss_type (",
-          run.loss_type.size(), "), got ", run.loss_weights.size(), ".");
-  std::vector<WeightedTerm> terms;
-  for (size_t i = 0; i < run.loss_type.size(); ++i) {
-    Term term = make_term(run.loss_type[i]);
-    if (auto* dpo = std::get_if<DPO>(&term)) *dpo = run.objective;
-    terms.push_back({std::move(term), run.loss_weights.empty() ? 1.0 : run.loss_weights[i]});
+// An option that the chosen trainer has no use for.
+void refuse(const std::vector<Setting>& settings, std::string_view name, std::string_view trainer) {
+  for (const Setting& s : settings)
+    require(s.name != name, ErrorKind::option, "config", s.source.place, ": option \"", name,
+            "\" has no effect with trainer: ", trainer, ". Remove it.");
+}
+
+// Takes the objective and its options out of the settings.
+Objective objective_of(const RunConfig& run, std::vector<Setting>& settings) {
+  ObjectiveChoice choice{.loss_type = run.loss_type, .loss_weights = run.loss_weights};
+  switch (run.trainer) {
+    case TrainerKind::sft:
+      for (const char* name : {"loss_type", "loss_weights", "sft_weight"})
+        refuse(settings, name, "sft");
+      choice.loss_type = {"sft"};
+      break;
+    case TrainerKind::simpo:  // its recipes call the logit's function loss_type
+      for (Setting& s : settings)
+        if (s.name == "loss_type") s.name = "simpo_loss";
+      refuse(settings, "loss_weights", "simpo");
+      choice.loss_type = {"simpo"};
+      break;
+    case TrainerKind::selm:
+      for (const char* name : {"loss_type", "loss_weights"}) refuse(settings, name, "selm");
+      choice.loss_type = {"selm"};
+      break;
+    case TrainerKind::wpo:
+      choice.weighting = true;
+      [[fallthrough]];
+    case TrainerKind::dpo:
+      if (choice.loss_type.empty()) choice.loss_type = {"sigmoid"};
   }
-  return Objective(std::move(terms));
+  if (run.sft_weight > 0) {
+    if (choice.loss_weights.empty()) choice.loss_weights.assign(choice.loss_type.size(), 1.0);
+    choice.loss_type.push_back("sft");
+    choice.loss_weights.push_back(run.sft_weight);
+  }
+  return make_objective(choice, settings);
 }
 
 PreferenceTrainer* running = nullptr;  // for the signal handler
@@ -134,9 +156,7 @@ extern "C" void stop_running(int) {
   if (running) running->request_stop();
 }
 
-template <class Run>
-int run_training(const Run& run, const Objective& objective, const ReferenceOptions& reference,
-                 std::ostream& out) {
+int run_training(const RunConfig& run, const Objective& objective, std::ostream& out) {
   const auto require_path = [](bool given, const char* name) {
     require(given, ErrorKind::option, "config", "option \"", name, "\" is required and missing.");
   };
@@ -152,12 +172,14 @@ int run_training(const Run& run, const Objective& objective, const ReferenceOpti
 
   Model model = load_model(run.model_name_or_path);
   log_lines(LogLevel::info, "memory plan:\n" + plan_memory(model.config(), run.train).text());
-  const PreferenceData train = load_preferences(run.data.dataset_name, model.tokenizer(), run.data);
+  DataOptions data = run.data;
+  data.reference_response = objective.explores();
+  const PreferenceData train = load_preferences(data.dataset_name, model.tokenizer(), data);
   std::map<std::string, PreferenceData> eval;
   if (!run.eval_dataset_name.empty())
-    eval.emplace("", load_preferences(run.eval_dataset_name, model.tokenizer(), run.data));
+    eval.emplace("", load_preferences(run.eval_dataset_name, model.tokenizer(), data));
 
-  PreferenceTrainer trainer(model, objective, run.train, reference);
+  PreferenceTrainer trainer(model, objective, run.train, run.reference);
   running = &trainer;
   const auto previous = std::signal(SIGTERM, stop_running);
   try {
@@ -184,23 +206,28 @@ int run_training(const Run& run, const Objective& objective, const ReferenceOpti
 }  // namespace
 
 std::string train_help() {
-  return "Options of CONFIG.yaml and key=value:\n" + render_option_help(describe_options(DPORun{}));
+  return "Options of CONFIG.yaml and key=value:\n" +
+         render_option_help(describe_options(RunConfig{})) +
+         "\nOptions of objectives (loss_type or trainer), given by their name alone, e.g. "
+         "beta=0.05:\n" +
+         render_option_help(describe_objectives());
 }
 
 int train(const std::string& config, const std::vector<std::string>& overrides, std::ostream& out) {
   std::vector<Setting> settings = read_yaml_settings(config);
   for (const auto& argument : overrides) settings.push_back(parse_setting_argument(argument));
-  SFTRun choice;  // which trainer decides which options exist
+  settings = without_ignored(settings);
+  refuse_repeated_settings(settings);
+  RunConfig run;  // what chooses the objective decides which options exist
   for (const Setting& s : settings)
-    if (s.name == "trainer") set_option(choice, s.name, s.text, s.source);
-  if (choice.trainer == TrainerKind::sft) {
-    SFTRun run;
-    apply_settings(run, relevant<SFTRun>(settings));
-    return run_training(run, Objective(SFT{}), {}, out);
-  }
-  DPORun run;
-  apply_settings(run, relevant<DPORun>(settings));
-  return run_training(run, objective_of(run), run.reference, out);
+    for (const char* name : {"trainer", "loss_type", "loss_weights", "sft_weight"})
+      if (s.name == name) set_option(run, s.name, s.text, s.source);
+  const Objective objective = objective_of(run, settings);
+  for (const Setting& s : settings)
+    if (!known_option<RunConfig>(s.name))
+      fail_unknown_objective_option(s, option_names<RunConfig>());
+  apply_settings(run, settings);
+  return run_training(run, objective, out);
 }
 
 }  // namespace pref::cli

@@ -111,6 +111,12 @@ Needs Objective::needs() const {
   return all;
 }
 
+bool Objective::explores() const {
+  return std::any_of(terms_.begin(), terms_.end(), [](const WeightedTerm& t) {
+    return std::holds_alternative<SELM>(t.term) || std::holds_alternative<XPO>(t.term);
+  });
+}
+
 int Objective::min_branches() const {
   int most = 1;
   for (const auto& [term, weight] : terms_)

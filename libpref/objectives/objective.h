@@ -48,6 +48,8 @@ class Objective {
   const std::vector<WeightedTerm>& terms() const { return terms_; }
   const Modifiers& modifiers() const { return modifiers_; }
   Needs needs() const;
+  /// A term lowers the likelihood of a third branch, the reference response (SELM, XPO).
+  bool explores() const;
   /// The fewest branches a row must have for every term.
   int min_branches() const;
   std::string name() const;  ///< "dpo", "dpo+sft", "wpo(dpo)", "js_divergence(dpo)"

@@ -14,7 +14,9 @@ RowLosses::RowLosses(const Objective& objective, const Normalizers& normalizers,
       labels_(labels),
       inputs_(inputs),
       row_loss_(labels.num_rows(), 0.0),
-      rewards_(labels.num_sequences(), 0.0) {
+      rewards_(labels.num_sequences(), 0.0),
+      exploration_(objective.explores() ? labels.num_rows() : 0, 0.0),
+      pair_weight_(objective.modifiers().weighting ? labels.num_rows() : 0, 0.0) {
   const auto fits = [](std::span<const double> values, int64_t count) {
     return values.empty() || static_cast<int64_t>(values.size()) == count;
   };
@@ -55,6 +57,8 @@ void RowLosses::operator()(const SequenceStatistics& statistics, int64_t first_r
     }
     const RowLoss<double> value = objective_(row, normalizers_);
     row_loss_[r] = value.loss;
+    if (!exploration_.empty()) exploration_[r] = value.exploration * normalizers_.rows;
+    if (!pair_weight_.empty()) pair_weight_[r] = value.pair_weight;
     for (int k = 0; k < row.branches; ++k) {
       d_logp[first + k] = value.d_logp[k];
       rewards_[first + k] = value.reward[k];

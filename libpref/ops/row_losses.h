@@ -33,13 +33,18 @@ class RowLosses {
     return row_loss_;
   }  ///< [B], each divided by the normalizer
   const std::vector<double>& rewards() const { return rewards_; }  ///< [S]
+  /// [B] what the row pays for exploring, not divided by the normalizer; empty unless the objective
+  /// explores.
+  const std::vector<double>& exploration() const { return exploration_; }
+  /// [B] WPO's weight of the row; empty without weighting.
+  const std::vector<double>& pair_weight() const { return pair_weight_; }
 
  private:
   const Objective& objective_;
   Normalizers normalizers_;
   Labels labels_;
   RowInputs inputs_;
-  std::vector<double> row_loss_, rewards_;
+  std::vector<double> row_loss_, rewards_, exploration_, pair_weight_;
 };
 
 }  // namespace pref

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <limits>
+#include <numeric>
 
 namespace pref {
 
@@ -62,6 +63,11 @@ void add_batch_metrics(const Labels& labels, const SequenceStatistics& statistic
     for (int side = 0; side < 2; ++side) out.add(name("logps/", side), logp[side], pairs);
     for (int side = 0; side < 2; ++side) out.add(name("logits/", side), logit[side], tokens[side]);
     out.add("preference/ties", ties, pairs);
+    const auto mean_of = [&](std::string_view name, const std::vector<double>& values) {
+      if (!values.empty()) out.add(name, std::accumulate(values.begin(), values.end(), 0.0), pairs);
+    };
+    mean_of("preference/exploration", losses.exploration());
+    mean_of("preference/weight", losses.pair_weight());
   }
   out.add("entropy", entropy, entropy_tokens);
   out.add("mean_token_accuracy", hits, first_tokens);

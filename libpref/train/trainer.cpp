@@ -52,6 +52,15 @@ std::vector<OptionText> objective_options(const Objective& objective) {
           }
         },
         term);
+  const auto add_modifier = [&](const auto& modifier) {
+    if (!modifier) return;
+    for (OptionText option : describe_options(*modifier)) {
+      option.name = std::string(modifier->name) + "." + option.name;
+      all.push_back(std::move(option));
+    }
+  };
+  add_modifier(objective.modifiers().weighting);
+  add_modifier(objective.modifiers().divergence);
   return all;
 }
 
@@ -150,6 +159,10 @@ void PreferenceTrainer::fit(const PreferenceData& train,
            run.batch_rows, " rows, ", network_.parameters().num_trainable(),
            " trainable parameters, ", at::get_num_threads(), " threads");
 
+  if (objective_.explores())
+    log_warning(objective_.name(),
+                " has no lower bound: it pays for a falling likelihood of the reference response. "
+                "Watch preference/exploration, and keep alpha small.");
   prepare_references(run);
   resume(run);
   if (run.directory) run.directory->write_file("run.json", run_json(run));

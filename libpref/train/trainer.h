@@ -99,6 +99,30 @@ class DPOTrainer : public PreferenceTrainer {
       : PreferenceTrainer(model, Objective(objective), std::move(options), std::move(reference)) {}
 };
 
+/// SimPO (arXiv:2405.14734): length-normalised, no reference.
+class SimPOTrainer : public PreferenceTrainer {
+ public:
+  SimPOTrainer(Model& model, SimPO objective, TrainerOptions options)
+      : PreferenceTrainer(model, Objective(objective), std::move(options)) {}
+};
+
+/// WPO (arXiv:2406.11827): DPO, or another loss of pairs, weighted by the present policy.
+class WPOTrainer : public PreferenceTrainer {
+ public:
+  WPOTrainer(Model& model, Term objective, Weighting weighting, TrainerOptions options,
+             ReferenceOptions reference = {})
+      : PreferenceTrainer(model, Objective({{std::move(objective)}}, {.weighting = weighting}),
+                          std::move(options), std::move(reference)) {}
+};
+
+/// SELM (arXiv:2405.19332): DPO and an exploration term on branch 2, the reference's response. Load
+/// rows with DataOptions::reference_response.
+class SELMTrainer : public PreferenceTrainer {
+ public:
+  SELMTrainer(Model& model, SELM objective, TrainerOptions options, ReferenceOptions reference = {})
+      : PreferenceTrainer(model, Objective(objective), std::move(options), std::move(reference)) {}
+};
+
 /// Supervised fine-tuning on branch 0 of every row.
 class SFTTrainer : public PreferenceTrainer {
  public:

@@ -127,7 +127,9 @@ TEST_F(Cli, TrainBySupervision) {
   const Answer done = pref_command({"train", config("trainer: sft\n")});
   EXPECT_EQ(done.code, 0) << done.err;
   expect_error(pref_command({"train", config("trainer: sft\nbeta: 0.1\n")}), ErrorKind::option,
-               "option \"beta\" has no effect with trainer: sft");
+               "option \"beta\" has no effect with loss_type sft");
+  expect_error(pref_command({"train", config("trainer: sft\nloss_type: sigmoid\n")}),
+               ErrorKind::option, "option \"loss_type\" has no effect with trainer: sft");
 }
 
 TEST_F(Cli, TrainRejectsConfigurations) {
@@ -170,6 +172,67 @@ TEST_F(Cli, TermsAndWeightsReachTheLoss) {
   EXPECT_NEAR(dpo, std::log(2.0), 1e-6);
   EXPECT_NEAR(first_loss("both", "loss_type: [sigmoid, sft]\nloss_weights: [2, 0.25]\n"),
               2 * dpo + 0.25 * sft, 1e-5);
+}
+
+// What a trainer logs for the first batch is what `pref loss` says of the rows' sums.
+TEST_F(Cli, EveryTrainerReachesItsLoss) {
+  std::string rows;
+  for (const char* row :
+       {R"({"prompt":"ab","chosen":" c","rejected":" ba","reference_response":" ab"})",
+        R"({"prompt":"c","chosen":" ab","rejected":" c","reference_response":" b"})"})
+    rows += std::string(row) + "\n";
+  pairs = folder.write("three.jsonl", rows);
+  const auto first_line = [&](const std::string& name, const std::string& more) {
+    const Answer done =
+        pref_command({"train", config(more), "output_dir=" + path(name), "max_steps=1",
+                      "logging_steps=1", "save_strategy=no", "per_device_train_batch_size=2"});
+    EXPECT_EQ(done.code, 0) << done.err;
+    std::ifstream metrics(path(name + "/metrics.jsonl"));
+    std::string line;
+    std::getline(metrics, line);
+    return json::parse(line);
+  };
+  const auto logps = pref_command({"logps", "--model", model, "--data", pairs}).lines();
+  const auto expected = [&](const std::string& name, std::vector<std::string> set) {
+    double sum = 0;
+    for (const json& sums : logps) {
+      json row = sums;
+      for (const char* side : {"chosen", "rejected"})
+        row[std::string("ref_logps/") + side] = row.at(std::string("logps/") + side);
+      std::vector<std::string> words = {"loss", "--objective", name};
+      for (const auto& one : set) words.insert(words.end(), {"--set", one});
+      sum += pref_command(words, row.dump() + "\n").lines().at(0).at("loss").get<double>();
+    }
+    return sum / 2;
+  };
+  EXPECT_NEAR(first_line("simpo", "trainer: simpo\ngamma_beta_ratio: 0.3\n").at("loss"),
+              expected("simpo", {"gamma_beta_ratio=0.3"}), 1e-4);
+  EXPECT_NEAR(first_line("hinge", "trainer: simpo\nloss_type: hinge\n").at("loss"),
+              expected("simpo", {"simpo_loss=hinge"}), 1e-4);
+  const json wpo = first_line("wpo", "trainer: wpo\nalignment: greedy\n");
+  EXPECT_NEAR(wpo.at("loss"), expected("wpo", {"alignment=greedy"}), 1e-4);
+  EXPECT_NEAR(wpo.at("preference/weight").get<double>() * std::log(2.0), wpo.at("loss"), 1e-4);
+  EXPECT_NEAR(first_line("ipo", "loss_type: ipo\nbeta: 0.5\n").at("loss"), 1.0, 1e-4);
+  // Policy = reference: the exploration term is 0, and the third branch is read.
+  const json selm = first_line("selm", "trainer: selm\nalpha: 0.01\n");
+  EXPECT_NEAR(selm.at("loss"), std::log(2.0), 1e-5);
+  EXPECT_NEAR(selm.at("preference/exploration"), 0, 1e-5);
+  const double sft = first_line("sft", "trainer: sft\n").at("loss");
+  EXPECT_NEAR(first_line("rpo", "sft_weight: 0.5\n").at("loss"), std::log(2.0) + 0.5 * sft, 1e-4);
+}
+
+TEST_F(Cli, RefusesOptionsOfOtherObjectives) {
+  expect_error(
+      pref_command({"train", config("gamma_beta_ratio: 1\n")}), ErrorKind::option,
+      "option \"gamma_beta_ratio\" has no effect with loss_type sigmoid; it belongs to simpo");
+  expect_error(pref_command({"train", config("alignment: greedy\n")}), ErrorKind::option,
+               "belongs to wpo");
+  expect_error(pref_command({"train", config("trainer: simpo\ngama_beta_ratio: 1\n")}),
+               ErrorKind::option, "did you mean \"gamma_beta_ratio\"?");
+  expect_error(pref_command({"train", config("trainer: selm\n")}), ErrorKind::data,
+               "reference_response");
+  expect_error(pref_command({"train", config("trainer: simpo\nref_model_name_or_path: x\n")}),
+               ErrorKind::option, "no effect with simpo");
 }
 
 // Told to stop by a signal: a checkpoint, exit code 75, and a later call goes on.

@@ -96,7 +96,7 @@ def test_long_reference_profile(long_tests, shared_data, tmp_path):
             if not (longest >= 1024 and reason == "cut at another length"):
                 reasons[reason] += 1
     print(dict(reasons))
-    assert all(reason.startswith("TRL ") for reason in reasons), reasons
+    assert all(reason.startswith("TRL") for reason in reasons), reasons
 
     path = pref_command.write_jsonl(tmp_path / "ids.jsonl", ids)
     rate = models.REFERENCE_LEARNING_RATE
