@@ -16,11 +16,12 @@ using ::testing::HasSubstr;
 
 TEST(Evaluator, ValueChatml) {
   const std::string chatml =
-      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m['content'] | trim }}<|im_end|>\n"
+      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m['content'] | trim "
+      "}}<|im_end|>\n"
       "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
   EXPECT_EQ(render(chatml, kTalk, R"({"add_generation_prompt":true})"),
             "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
-            "<|im_start|>assistant\nho<|im_end|>\n<|im_start|>assistant");
+            "<|im_start|>assistant\nho<|im_end|>\n<|im_start|>assistant\n");
   EXPECT_EQ(render_chat_template("{{ messages|length }}{{ tools is none }}{{ bos }}", kTalk,
                                  R"({"bos":"<s>"})"),
             "3True<s>");
@@ -47,16 +48,19 @@ TEST(Evaluator, ValuePythonText) {
 TEST(Evaluator, ValueArithmetic) {
   EXPECT_EQ(value_of("[7 // -2, -7 % 3, 7 / 2, 2 ** 10, -2 ** 2, 2 ** -1]"),
             "[-4, 2, 3.5, 1024, 4, 0.5]");
-  EXPECT_EQ(value_of("1 + 2 ~ 3 * 2"), "! [chat_template] t.jinja:1: no + between a int object "
-                                       "and a str object");  // ~ binds tighter than +
+  EXPECT_EQ(value_of("1 + 2 ~ 3 * 2"),
+            "! [chat_template] t.jinja:1: no + between a int object "
+            "and a str object");  // ~ binds tighter than +
   EXPECT_EQ(value_of("1 < 2 < 3 and not 3 in [1, 2]"), "True");
 }
 
 TEST(Evaluator, ValueToJson) {
   const std::string variables = R"({"d":{"b":[1,2.0,null,true],"a":"<é\"\n\u0001>"}})";
-  EXPECT_EQ(value_of("d|tojson", variables), "{\"b\": [1, 2.0, null, true], \"a\": \"<é\\\"\\n\\u0001>\"}");
+  EXPECT_EQ(value_of("d|tojson", variables),
+            "{\"b\": [1, 2.0, null, true], \"a\": \"<é\\\"\\n\\u0001>\"}");
   EXPECT_EQ(value_of("d|tojson(indent=2, sort_keys=true, ensure_ascii=true)", variables),
-            "{\n  \"a\": \"<\\u00e9\\\"\\n\\u0001>\",\n  \"b\": [\n    1,\n    2.0,\n    null,\n    true\n  ]\n}");
+            "{\n  \"a\": \"<\\u00e9\\\"\\n\\u0001>\",\n  \"b\": [\n    1,\n    2.0,\n    null,\n   "
+            " true\n  ]\n}");
   EXPECT_EQ(value_of("d|tojson(separators=(',', ':'))", R"({"d":{"a":[1,2]}})"), "{\"a\":[1,2]}");
 }
 
@@ -64,15 +68,18 @@ TEST(Evaluator, ValueLoopsAndScopes) {
   EXPECT_EQ(render("{% for x in [3, 1, 2] if x > 1 %}{{ loop.index }}/{{ loop.length }}:{{ x }}"
                    "{{ ',' if not loop.last }}{% endfor %}"),
             "1/2:3,2/2:2");
-  EXPECT_EQ(render("{% set x = 0 %}{% for i in range(3) %}{% set x = x + i %}{% endfor %}{{ x }}"), "0");
+  EXPECT_EQ(render("{% set x = 0 %}{% for i in range(3) %}{% set x = x + i %}{% endfor %}{{ x }}"),
+            "0");
   EXPECT_EQ(render("{% set n = namespace(x=0) %}{% for i in range(3) %}{% set n.x = n.x + i %}"
                    "{% endfor %}{{ n.x }}"),
             "3");
-  EXPECT_EQ(render("{% for x in [] %}a{% else %}b{% endfor %}"
-                   "{% for x in [1, 2, 3] %}{% if x == 2 %}{% continue %}{% endif %}{{ x }}{% endfor %}"),
-            "b13");
-  EXPECT_EQ(render("{% macro m(a, b='B') %}{{ a }}{{ b }}{{ kwargs }}{% endmacro %}{{ m(1, c=2) }}"),
-            "1B{'c': 2}");
+  EXPECT_EQ(
+      render("{% for x in [] %}a{% else %}b{% endfor %}"
+             "{% for x in [1, 2, 3] %}{% if x == 2 %}{% continue %}{% endif %}{{ x }}{% endfor %}"),
+      "b13");
+  EXPECT_EQ(
+      render("{% macro m(a, b='B') %}{{ a }}{{ b }}{{ kwargs }}{% endmacro %}{{ m(1, c=2) }}"),
+      "1B{'c': 2}");
   EXPECT_EQ(render("{% generation %}{% set x = 1 %}{{ x }}{% endgeneration %}{{ x }}"), "1");
 }
 
@@ -87,9 +94,7 @@ TEST(Evaluator, ValueReasoningUnderBothNames) {
   EXPECT_EQ(render("{{ messages[0].thinking }}{{ messages[0].reasoning_content }}", talk), "rr");
 }
 
-TEST(Evaluator, ValueClock) {
-  EXPECT_EQ(value_of("strftime_now('%Y %f%z')"), "1971 000000");
-}
+TEST(Evaluator, ValueClock) { EXPECT_EQ(value_of("strftime_now('%Y %f%z')"), "1971 000000"); }
 
 TEST(Evaluator, InvariantOneTemplateManyThreads) {
   const ChatTemplate shared("{% for m in messages %}{{ m.role|upper ~ 'x' }}{% endfor %}");
@@ -104,7 +109,9 @@ TEST(Evaluator, InvariantOneTemplateManyThreads) {
 }
 
 TEST(Evaluator, RejectsByTheTemplateWithItsMessage) {
-  EXPECT_EQ(render("{% for m in messages %}\n{{ raise_exception('roles must \"alternate\"') }}\n{% endfor %}", kTalk),
+  EXPECT_EQ(render("{% for m in messages %}\n{{ raise_exception('roles must \"alternate\"') }}\n{% "
+                   "endfor %}",
+                   kTalk),
             "! [chat_template] t.jinja:2: the template refuses the conversation: "
             "roles must \\\"alternate\\\"");
 }
@@ -141,7 +148,8 @@ TEST(Evaluator, RejectsChangesOfValues) {
 TEST(Evaluator, RejectsBadInput) {
   EXPECT_THAT(render("", "{}"), HasSubstr("a list of messages is required"));
   EXPECT_THAT(render("", "[1]"), HasSubstr("messages/0: a message is an object"));
-  EXPECT_THAT(render("", "[{\"a\":1,\n\"a\":2}]"), HasSubstr("messages:2:1: the key \"a\" stands twice"));
+  EXPECT_THAT(render("", "[{\"a\":1,\n\"a\":2}]"),
+              HasSubstr("messages:2:1: the key \"a\" stands twice"));
   EXPECT_THAT(render("", "[{\"a\":18446744073709551615}]"), HasSubstr("beyond 64 bits"));
   EXPECT_THAT(render("", "[", ""), HasSubstr("messages:1:"));
   EXPECT_THAT(render("", "[]", "[]"), HasSubstr("variables: an object is required"));

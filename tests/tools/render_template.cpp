@@ -20,7 +20,8 @@ std::string answer(const std::string& line) {
   std::optional<int64_t> now;
   if (request.contains("now")) now = request["now"].get<int64_t>();
   return found->second.render(request.at("messages").dump(),
-                              request.contains("variables") ? request["variables"].dump() : "", now);
+                              request.contains("variables") ? request["variables"].dump() : "",
+                              now);
 }
 
 }  // namespace

@@ -23,10 +23,33 @@ struct CallSyntax {
 };
 
 enum class Op : uint8_t {
-  constant, name, member, tuple, list, dict,           // member: the target a.b of a set
-  negative, positive, negation, both, either, concat,  // negation, both, either: not, and, or
-  add, subtract, multiply, divide, floor_divide, modulo, power,
-  compare, condition, attribute, item, slice, call, filter, test
+  constant,
+  name,
+  member,
+  tuple,
+  list,
+  dict,  // member: the target a.b of a set
+  negative,
+  positive,
+  negation,
+  both,
+  either,
+  concat,  // negation, both, either: not, and, or
+  add,
+  subtract,
+  multiply,
+  divide,
+  floor_divide,
+  modulo,
+  power,
+  compare,
+  condition,
+  attribute,
+  item,
+  slice,
+  call,
+  filter,
+  test
 };
 enum class Relation : uint8_t { eq, ne, lt, le, gt, ge, in, not_in };
 
@@ -45,8 +68,18 @@ struct Expr {
 };
 
 enum class Action : uint8_t {
-  text, print, branch, loop, assign, assign_block, macro, filter_block, with, generation,
-  leave_loop, next_round
+  text,
+  print,
+  branch,
+  loop,
+  assign,
+  assign_block,
+  macro,
+  filter_block,
+  with,
+  generation,
+  leave_loop,
+  next_round
 };
 
 struct Stmt {
@@ -60,7 +93,7 @@ struct Stmt {
   std::vector<ExprPtr> targets;  ///< of assignments, loops and with
   /// branch: one per condition and perhaps the else. loop: the body and the else.
   std::vector<Block> blocks;
-  std::vector<std::string> parameters;     ///< of a macro
+  std::vector<std::string> parameters;             ///< of a macro
   bool uses_varargs = false, uses_kwargs = false;  ///< of a macro
 };
 

@@ -27,7 +27,8 @@ std::optional<Value> find_attribute(Runtime& runtime, const Value& value, std::s
       Value found = value.callable().attribute(name);
       return found.is_undefined() ? std::nullopt : std::optional<Value>(found);
     }
-    default: return find_method(runtime, value, name);
+    default:
+      return find_method(runtime, value, name);
   }
 }
 

@@ -27,17 +27,19 @@ Value Evaluator::evaluate(const Expr& expr, const ScopePtr& scope) {
 Value Evaluator::evaluate_node(const Expr& expr, const ScopePtr& scope) {
   const auto part = [&](size_t index) { return evaluate(*expr.parts[index], scope); };
   switch (expr.op) {
-    case Op::constant: return expr.value;
-    case Op::name: return look_up(expr.name, scope);
-    case Op::member: break;
+    case Op::constant:
+      return expr.value;
+    case Op::name:
+      return look_up(expr.name, scope);
+    case Op::member:
+      break;
     case Op::tuple:
     case Op::list: {
       std::vector<Value> items;
       items.reserve(expr.parts.size());
       for (size_t i = 0; i < expr.parts.size(); ++i) items.push_back(part(i));
-      return make_sequence(
-          runtime_.budget, std::move(items),
-          expr.op == Op::list ? Sequence::Flavor::list : Sequence::Flavor::tuple);
+      return make_sequence(runtime_.budget, std::move(items),
+                           expr.op == Op::list ? Sequence::Flavor::list : Sequence::Flavor::tuple);
     }
     case Op::dict: {
       auto dict = std::make_shared<Dict>();
@@ -47,9 +49,12 @@ Value Evaluator::evaluate_node(const Expr& expr, const ScopePtr& scope) {
       }
       return make_dict(runtime_.budget, std::move(dict));
     }
-    case Op::negative: return negative(part(0));
-    case Op::positive: return positive(part(0));
-    case Op::negation: return Value::boolean(!is_true(part(0)));
+    case Op::negative:
+      return negative(part(0));
+    case Op::positive:
+      return positive(part(0));
+    case Op::negation:
+      return Value::boolean(!is_true(part(0)));
     case Op::both: {
       Value left = part(0);
       return is_true(left) ? part(1) : left;
@@ -60,16 +65,18 @@ Value Evaluator::evaluate_node(const Expr& expr, const ScopePtr& scope) {
     }
     case Op::concat: {
       std::string out;
-      for (size_t i = 0; i < expr.parts.size(); ++i)
-        append_text(runtime_.budget, out, part(i));
+      for (size_t i = 0; i < expr.parts.size(); ++i) append_text(runtime_.budget, out, part(i));
       return Value::string(std::move(out));
     }
-    case Op::compare: return evaluate_comparison(expr, scope);
+    case Op::compare:
+      return evaluate_comparison(expr, scope);
     case Op::condition:
       if (is_true(part(0))) return part(1);
       if (expr.parts.size() == 3) return part(2);
-      return Value::undefined("an inline if without else has no value where its condition is false");
-    case Op::attribute: return get_attribute(runtime_, part(0), expr.name);
+      return Value::undefined(
+          "an inline if without else has no value where its condition is false");
+    case Op::attribute:
+      return get_attribute(runtime_, part(0), expr.name);
     case Op::item: {
       const Value container = part(0);
       return get_item(runtime_, container, part(1));
@@ -82,8 +89,10 @@ Value Evaluator::evaluate_node(const Expr& expr, const ScopePtr& scope) {
       const auto bound = [&](size_t i) { return expr.parts[i + 1] ? &bounds[i] : nullptr; };
       return slice(runtime_.budget, container, bound(0), bound(1), bound(2));
     }
-    case Op::call: return evaluate_call(expr, scope);
-    case Op::filter: return evaluate_filter(expr, part(0), scope);
+    case Op::call:
+      return evaluate_call(expr, scope);
+    case Op::filter:
+      return evaluate_filter(expr, part(0), scope);
     case Op::test: {
       const Test test = find_test(expr.name);
       if (test == nullptr) refuse(unknown_test(expr.name));
@@ -106,18 +115,34 @@ Value Evaluator::evaluate_comparison(const Expr& expr, const ScopePtr& scope) {
     const Value right = evaluate(*expr.parts[i + 1], scope);
     bool holds = false;
     switch (expr.relations[i]) {
-      case Relation::eq: holds = equal(budget, left, right); break;
-      case Relation::ne: holds = !equal(budget, left, right); break;
-      case Relation::in: holds = contains(budget, right, left); break;
-      case Relation::not_in: holds = !contains(budget, right, left); break;
+      case Relation::eq:
+        holds = equal(budget, left, right);
+        break;
+      case Relation::ne:
+        holds = !equal(budget, left, right);
+        break;
+      case Relation::in:
+        holds = contains(budget, right, left);
+        break;
+      case Relation::not_in:
+        holds = !contains(budget, right, left);
+        break;
       default: {
         const Order order = compare(budget, left, right);
         const bool same = order == Order::equal;
         switch (expr.relations[i]) {
-          case Relation::lt: holds = order == Order::less; break;
-          case Relation::le: holds = same || order == Order::less; break;
-          case Relation::gt: holds = order == Order::greater; break;
-          default: holds = same || order == Order::greater; break;
+          case Relation::lt:
+            holds = order == Order::less;
+            break;
+          case Relation::le:
+            holds = same || order == Order::less;
+            break;
+          case Relation::gt:
+            holds = order == Order::greater;
+            break;
+          default:
+            holds = same || order == Order::greater;
+            break;
         }
       }
     }
@@ -157,8 +182,7 @@ Value Evaluator::evaluate_call(const Expr& expr, const ScopePtr& scope) {
   const Value callee = evaluate(*expr.parts[0], scope);
   Arguments arguments = evaluate_arguments(expr.call, scope);
   if (callee.is_undefined()) refuse(callee.why_undefined());
-  if (callee.is(Kind::loop))
-    refuse("loop(...) calls a recursive loop, which is not supported");
+  if (callee.is(Kind::loop)) refuse("loop(...) calls a recursive loop, which is not supported");
   if (!callee.is(Kind::callable)) refuse("a ", type_name(callee), " cannot be called");
   return callee.callable().call(arguments);
 }

@@ -52,19 +52,25 @@ Evaluator::Flow Evaluator::run_statement(const Stmt& stmt, const ScopePtr& scope
 
 Evaluator::Flow Evaluator::run_action(const Stmt& stmt, const ScopePtr& scope, std::string& out) {
   switch (stmt.action) {
-    case Action::text: break;
-    case Action::print: append_text(runtime_.budget, out, evaluate(*stmt.parts[0], scope)); break;
+    case Action::text:
+      break;
+    case Action::print:
+      append_text(runtime_.budget, out, evaluate(*stmt.parts[0], scope));
+      break;
     case Action::branch: {
       size_t taken = 0;
       while (taken < stmt.parts.size() && !is_true(evaluate(*stmt.parts[taken], scope))) ++taken;
       return taken < stmt.blocks.size() ? run_block(stmt.blocks[taken], scope, out) : Flow::on;
     }
-    case Action::loop: return run_loop(stmt, scope, out);
+    case Action::loop:
+      return run_loop(stmt, scope, out);
     case Action::assign:
       check_members(*stmt.targets[0], scope);
       assign(*stmt.targets[0], evaluate(*stmt.parts[0], scope), scope);
       break;
-    case Action::macro: define_macro(stmt, scope); break;
+    case Action::macro:
+      define_macro(stmt, scope);
+      break;
     case Action::with: {
       Flow flow = Flow::on;
       run_with(stmt, scope, out, &flow);
@@ -72,9 +78,12 @@ Evaluator::Flow Evaluator::run_action(const Stmt& stmt, const ScopePtr& scope, s
     }
     case Action::assign_block:
     case Action::filter_block:
-    case Action::generation: return run_capture(stmt, scope, out);
-    case Action::leave_loop: return Flow::leave_loop;
-    case Action::next_round: return Flow::next_round;
+    case Action::generation:
+      return run_capture(stmt, scope, out);
+    case Action::leave_loop:
+      return Flow::leave_loop;
+    case Action::next_round:
+      return Flow::next_round;
   }
   return Flow::on;
 }
@@ -221,8 +230,8 @@ Value Evaluator::call_macro(const Stmt& macro, const ScopePtr& scope, Arguments&
     const size_t without = count - macro.parts.size();
     if (!value && i >= without) value = evaluate(*macro.parts[i - without], inner);
     inner->values.insert_or_assign(
-        name, value.value_or(Value::undefined("the parameter " + quoted(name) +
-                                              " is given no value")));
+        name,
+        value.value_or(Value::undefined("the parameter " + quoted(name) + " is given no value")));
   }
   auto rest = std::make_shared<Dict>();
   for (size_t k = 0; k < used.size(); ++k) {
@@ -239,11 +248,10 @@ Value Evaluator::call_macro(const Stmt& macro, const ScopePtr& scope, Arguments&
     inner->values.try_emplace("kwargs", make_dict(runtime_.budget, std::move(rest)));
   if (macro.uses_varargs)
     inner->values.try_emplace(
-        "varargs",
-        make_sequence(runtime_.budget,
-                      {arguments.positional.begin() + static_cast<ptrdiff_t>(taken),
-                       arguments.positional.end()},
-                      Sequence::Flavor::tuple));
+        "varargs", make_sequence(runtime_.budget,
+                                 {arguments.positional.begin() + static_cast<ptrdiff_t>(taken),
+                                  arguments.positional.end()},
+                                 Sequence::Flavor::tuple));
   std::string out;
   run_block(macro.blocks[0], inner, out);
   return Value::string(std::move(out));

@@ -125,8 +125,8 @@ Value reverse(Runtime& runtime, const Value& value, Arguments& arguments) {
   Value all = make_sequence(runtime.budget, std::move(values));
   if (value.is(Kind::iterator)) return all;  // a list, where Python could not read from the end
   auto rest = std::make_shared<Values>(runtime.budget, all);
-  return generator(runtime, all, [rest](Value* out) { return rest->next(out); },
-                   "list_reverseiterator");
+  return generator(
+      runtime, all, [rest](Value* out) { return rest->next(out); }, "list_reverseiterator");
 }
 
 Value items(Runtime& runtime, const Value& value, Arguments& arguments) {
@@ -192,8 +192,8 @@ Value dictsort(Runtime& runtime, const Value& value, Arguments& arguments) {
   const auto key = [&](const Value& pair) {
     return plain(pair.sequence().items[by == "key" ? 0 : 1]);
   };
-  return make_sequence(runtime.budget, sorted(runtime, std::move(pairs), key,
-                                              truth_argument(given[2], false)));
+  return make_sequence(runtime.budget,
+                       sorted(runtime, std::move(pairs), key, truth_argument(given[2], false)));
 }
 
 Value unique(Runtime& runtime, const Value& value, Arguments& arguments) {
@@ -231,16 +231,16 @@ Value sum(Runtime& runtime, const Value& value, Arguments& arguments) {
   Value out = given[1].value_or(Value::integer(0));
   if (out.is(Kind::string)) refuse("sum of texts; use join");
   Values values(runtime.budget, value);
-  for (Value item; values.next(&item);)
-    out = binary(runtime.budget, Op::add, out, get(item));
+  for (Value item; values.next(&item);) out = binary(runtime.budget, Op::add, out, get(item));
   return out;
 }
 
 Value map(Runtime& runtime, const Value& value, Arguments& arguments) {
   auto own = std::make_shared<Arguments>(arguments);
   std::shared_ptr<Values> values;
-  const bool by_attribute = own->positional.empty() && std::any_of(
-      own->named.begin(), own->named.end(), [](const auto& pair) { return pair.first == "attribute"; });
+  const bool by_attribute = own->positional.empty() &&
+                            std::any_of(own->named.begin(), own->named.end(),
+                                        [](const auto& pair) { return pair.first == "attribute"; });
   if (by_attribute) {
     const auto given = bind(*own, "map", {"attribute", "default"});
     const Getter get(runtime, given[0], false);
@@ -301,41 +301,39 @@ Value choose(Runtime& runtime, const Value& value, Arguments& arguments) {
 }  // namespace
 
 Filter find_filter(std::string_view name) {
-  constexpr std::pair<std::string_view, Filter> kFilters[] = {
-      {"count", length_of},
-      {"d", default_to},
-      {"default", default_to},
-      {"dictsort", dictsort},
-      {"first", first},
-      {"items", items},
-      {"join", join},
-      {"last", last},
-      {"length", length_of},
-      {"list", list},
-      {"map", map},
-      {"max", extreme<Order::greater>},
-      {"min", extreme<Order::less>},
-      {"reject", choose<false, false>},
-      {"rejectattr", choose<false, true>},
-      {"reverse", reverse},
-      {"select", choose<true, false>},
-      {"selectattr", choose<true, true>},
-      {"sort", sort},
-      {"sum", sum},
-      {"unique", unique}};
+  constexpr std::pair<std::string_view, Filter> kFilters[] = {{"count", length_of},
+                                                              {"d", default_to},
+                                                              {"default", default_to},
+                                                              {"dictsort", dictsort},
+                                                              {"first", first},
+                                                              {"items", items},
+                                                              {"join", join},
+                                                              {"last", last},
+                                                              {"length", length_of},
+                                                              {"list", list},
+                                                              {"map", map},
+                                                              {"max", extreme<Order::greater>},
+                                                              {"min", extreme<Order::less>},
+                                                              {"reject", choose<false, false>},
+                                                              {"rejectattr", choose<false, true>},
+                                                              {"reverse", reverse},
+                                                              {"select", choose<true, false>},
+                                                              {"selectattr", choose<true, true>},
+                                                              {"sort", sort},
+                                                              {"sum", sum},
+                                                              {"unique", unique}};
   for (const auto& [known, filter] : kFilters)
     if (known == name) return filter;
   return find_text_filter(name);
 }
 
 std::string unknown_filter(std::string_view name) {
-  constexpr std::string_view kOfJinja[] = {"attr",      "batch",   "filesizeformat", "groupby",
-                                           "pprint",    "random",  "slice",          "striptags",
-                                           "truncate",  "urlencode", "urlize",       "wordcount",
-                                           "wordwrap",  "xmlattr"};
-  const bool known = std::find(std::begin(kOfJinja), std::end(kOfJinja), name) != std::end(kOfJinja);
-  return (known ? "a filter that is not supported: " : "no filter of the name ") +
-         quoted(name);
+  constexpr std::string_view kOfJinja[] = {
+      "attr",      "batch",    "filesizeformat", "groupby", "pprint",    "random",   "slice",
+      "striptags", "truncate", "urlencode",      "urlize",  "wordcount", "wordwrap", "xmlattr"};
+  const bool known =
+      std::find(std::begin(kOfJinja), std::end(kOfJinja), name) != std::end(kOfJinja);
+  return (known ? "a filter that is not supported: " : "no filter of the name ") + quoted(name);
 }
 
 }  // namespace pref::jinja

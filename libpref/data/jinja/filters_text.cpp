@@ -102,8 +102,9 @@ Value indent(Runtime& runtime, const Value& value, Arguments& arguments) {
   const bool by_text = given[0] && given[0]->is(Kind::string);
   const int64_t width = by_text ? 0 : integer_argument(given[0], 4, "indent");
   if (width > static_cast<int64_t>(budget.limits().output)) budget.text(budget.limits().output + 1);
-  const std::string space = by_text ? given[0]->text()
-                                    : std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
+  const std::string space =
+      by_text ? given[0]->text()
+              : std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
   const bool first = truth_argument(given[1], false), blank = truth_argument(given[2], false);
   if (!value.is(Kind::string)) refuse("indent needs a text, not a ", type_name(value));
   const std::string text = value.text() + "\n";
@@ -152,8 +153,7 @@ Value tojson(Runtime& runtime, const Value& value, Arguments& arguments) {
   style.ascii = truth_argument(given[0], false);
   style.sort_keys = truth_argument(given[3], false);
   if (given[1] && !given[1]->is(Kind::none)) {
-    const int64_t width =
-        given[1]->is(Kind::string) ? 0 : integer_argument(given[1], 0, "tojson");
+    const int64_t width = given[1]->is(Kind::string) ? 0 : integer_argument(given[1], 0, "tojson");
     if (width > 1000) refuse("tojson indents by at most 1000 characters");
     style.indent = given[1]->is(Kind::string)
                        ? given[1]->text()
@@ -221,7 +221,10 @@ std::optional<Value> read_integer(std::string_view text, int64_t base) {
   const auto prefixed = [&](const char* prefix, int64_t of) {
     return (base == of || base == 0) && plain.starts_with(prefix);
   };
-  const int64_t marked = prefixed("0x", 16) ? 16 : prefixed("0o", 8) ? 8 : prefixed("0b", 2) ? 2 : 0;
+  const int64_t marked = prefixed("0x", 16)  ? 16
+                         : prefixed("0o", 8) ? 8
+                         : prefixed("0b", 2) ? 2
+                                             : 0;
   if (marked != 0) plain.erase(0, 2);
   const auto radix = static_cast<int>(marked != 0 ? marked : base == 0 ? 10 : base);
   if (base != 0 && (base < 2 || base > 36)) return std::nullopt;
@@ -280,7 +283,8 @@ Value round(Runtime&, const Value& value, Arguments& arguments) {
   char buffer[512];  // the exact decimal value, rounded half to even
   std::snprintf(buffer, sizeof buffer, "%.*f", static_cast<int>(places), value.number());
   double out = value.number();
-  if (std::isfinite(out)) std::from_chars(buffer, buffer + std::char_traits<char>::length(buffer), out);
+  if (std::isfinite(out))
+    std::from_chars(buffer, buffer + std::char_traits<char>::length(buffer), out);
   return Value::real(out);
 }
 
@@ -288,15 +292,24 @@ Value round(Runtime&, const Value& value, Arguments& arguments) {
 
 Filter find_text_filter(std::string_view name) {
   constexpr std::pair<std::string_view, Filter> kFilters[] = {
-      {"abs", absolute},       {"capitalize", change<to_capitalized>},
-      {"center", center},      {"e", escape},
-      {"escape", escape},      {"float", to_real},
-      {"forceescape", forceescape}, {"format", format},
-      {"indent", indent},      {"int", to_integer},
-      {"lower", change<to_lower>}, {"replace", replace},
-      {"round", round},        {"safe", safe},
-      {"string", string},      {"title", change<title>},
-      {"tojson", tojson},      {"trim", trim},
+      {"abs", absolute},
+      {"capitalize", change<to_capitalized>},
+      {"center", center},
+      {"e", escape},
+      {"escape", escape},
+      {"float", to_real},
+      {"forceescape", forceescape},
+      {"format", format},
+      {"indent", indent},
+      {"int", to_integer},
+      {"lower", change<to_lower>},
+      {"replace", replace},
+      {"round", round},
+      {"safe", safe},
+      {"string", string},
+      {"title", change<title>},
+      {"tojson", tojson},
+      {"trim", trim},
       {"upper", change<to_upper>}};
   for (const auto& [known, filter] : kFilters)
     if (known == name) return filter;

@@ -34,7 +34,8 @@ std::string digits_of(int64_t value, char type) {
 std::string magnitude(const Value& value, const Spec& spec) {
   const char type = spec.type;
   if (type == '\0' || std::string_view("dixXob").find(type) != std::string_view::npos) {
-    if (value.is(Kind::real) && type == '\0' && spec.precision < 0) return repr_real(std::fabs(value.number()));
+    if (value.is(Kind::real) && type == '\0' && spec.precision < 0)
+      return repr_real(std::fabs(value.number()));
     if (value.is_integral()) {
       std::string out = digits_of(value.integral(), type);
       if (spec.precision > static_cast<int>(out.size()))
@@ -56,8 +57,9 @@ std::string magnitude(const Value& value, const Spec& spec) {
 }
 
 std::string format_number(Budget& budget, const Value& value, const Spec& spec) {
-  const bool minus = value.is(Kind::real) ? std::signbit(value.number()) && !std::isnan(value.number())
-                                          : value.integral() < 0;
+  const bool minus = value.is(Kind::real)
+                         ? std::signbit(value.number()) && !std::isnan(value.number())
+                         : value.integral() < 0;
   std::string digits = magnitude(value, spec);
   if (spec.commas) {
     const size_t whole = digits.find_first_not_of("0123456789");
@@ -101,12 +103,18 @@ std::string convert(Budget& budget, std::string_view format, size_t* at,
   bool zero = false, left = false;
   for (; *at < format.size(); ++*at) {
     const char flag = format[*at];
-    if (flag == '-') left = true;
-    else if (flag == '0') zero = true;
-    else if (flag == '+') spec.sign = "+";
-    else if (flag == ' ') spec.sign = spec.sign.empty() ? " " : spec.sign;
-    else if (flag == '#') spec.alternate = true;
-    else break;
+    if (flag == '-')
+      left = true;
+    else if (flag == '0')
+      zero = true;
+    else if (flag == '+')
+      spec.sign = "+";
+    else if (flag == ' ')
+      spec.sign = spec.sign.empty() ? " " : spec.sign;
+    else if (flag == '#')
+      spec.alternate = true;
+    else
+      break;
   }
   spec.width = read_width(format, at);
   if (*at < format.size() && format[*at] == '.') {
@@ -120,8 +128,10 @@ std::string convert(Budget& budget, std::string_view format, size_t* at,
   const Value value = take();
   if (type == 's' || type == 'r') {
     std::string text;
-    if (type == 's') append_text(budget, text, value);
-    else append_repr(budget, text, value);
+    if (type == 's')
+      append_text(budget, text, value);
+    else
+      append_repr(budget, text, value);
     if (escape && !value.is_markup()) text = escape_html(text);
     return format_text(budget, std::move(text), spec);
   }
@@ -146,7 +156,8 @@ Spec read_spec(std::string_view text) {
   Spec spec;
   size_t at = 0;
   const auto is_align = [&](size_t offset) {
-    return offset < text.size() && std::string_view("<>^=").find(text[offset]) != std::string_view::npos;
+    return offset < text.size() &&
+           std::string_view("<>^=").find(text[offset]) != std::string_view::npos;
   };
   size_t second = 0;
   if (!text.empty()) next_code_point(text, &second);
@@ -158,9 +169,12 @@ Spec read_spec(std::string_view text) {
     spec.align = text.substr(at++, 1);
   }
   const auto take = [&](char c) { return at < text.size() && text[at] == c && ++at != 0; };
-  if (take('+')) spec.sign = "+";
-  else if (take(' ')) spec.sign = " ";
-  else take('-');
+  if (take('+'))
+    spec.sign = "+";
+  else if (take(' '))
+    spec.sign = " ";
+  else
+    take('-');
   spec.alternate = take('#');
   if (at < text.size() && text[at] == '0' && spec.align.empty()) {
     spec.fill = "0";
@@ -174,7 +188,8 @@ Spec read_spec(std::string_view text) {
   return spec;
 }
 
-std::string format_field(Budget& budget, const Value& value, std::string_view spec_text, bool escape) {
+std::string format_field(Budget& budget, const Value& value, std::string_view spec_text,
+                         bool escape) {
   const auto text = [&] {
     std::string out = to_text(budget, value);
     return escape && !value.is_markup() ? escape_html(out) : out;
@@ -187,7 +202,8 @@ std::string format_field(Budget& budget, const Value& value, std::string_view sp
     refuse("the format ", quoted(spec_text), " of a ", type_name(value));
   if (value.is_integral() && spec.precision >= 0 && (spec.type == '\0' || spec.type == 'd'))
     refuse("a precision for an integer");
-  return format_number(budget, value.is(Kind::boolean) ? Value::integer(value.integral()) : value, spec);
+  return format_number(budget, value.is(Kind::boolean) ? Value::integer(value.integral()) : value,
+                       spec);
 }
 
 /// name, name.attribute, name[key]: the value that a replacement field of str.format names.
@@ -212,8 +228,10 @@ Value field_value(Runtime& runtime, std::string_view field, const Arguments& arg
     const size_t stop = item ? rest.find(']') : std::min(rest.find_first_of(".[", 1), rest.size());
     if (stop == std::string_view::npos || stop < 2) refuse("an empty attribute in str.format");
     const std::string part(rest.substr(1, stop - 1));
-    const bool index = item && part.find_first_not_of("0123456789") == std::string::npos && part.size() < 9;
-    value = item ? get_item(runtime, value, index ? Value::integer(std::stoll(part)) : Value::string(part))
+    const bool index =
+        item && part.find_first_not_of("0123456789") == std::string::npos && part.size() < 9;
+    value = item ? get_item(runtime, value,
+                            index ? Value::integer(std::stoll(part)) : Value::string(part))
                  : get_attribute(runtime, value, part);
     rest.remove_prefix(item ? stop + 1 : stop);
   }
@@ -226,12 +244,23 @@ std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '\'': out += "&#39;"; break;
-      case '"': out += "&#34;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -239,7 +268,8 @@ std::string escape_html(std::string_view text) {
 
 std::string format_percent(Budget& budget, const std::string& format, const Value& values,
                            bool escape) {
-  const bool tuple = values.is(Kind::sequence) && values.sequence().flavor == Sequence::Flavor::tuple;
+  const bool tuple =
+      values.is(Kind::sequence) && values.sequence().flavor == Sequence::Flavor::tuple;
   size_t taken = 0;
   const auto take = [&]() -> Value {
     if (!tuple && taken++ == 0) return values;
@@ -256,10 +286,12 @@ std::string format_percent(Budget& budget, const std::string& format, const Valu
     if (at < format.size() && format[at] == '(') {
       const size_t end = format.find(')', at);
       if (end == std::string::npos || !values.is(Kind::dict)) refuse("a % format asks for a dict");
-      const Value* found = values.dict().find(std::string_view(format).substr(at + 1, end - at - 1));
+      const Value* found =
+          values.dict().find(std::string_view(format).substr(at + 1, end - at - 1));
       if (found == nullptr) refuse("a % format names what the dict lacks");
       at = end + 1;
-      out += convert(budget, format, &at, [&] { return *found; }, escape);
+      out += convert(
+          budget, format, &at, [&] { return *found; }, escape);
     } else {
       out += convert(budget, format, &at, take, escape);
     }
@@ -293,7 +325,8 @@ std::string format_braces(Runtime& runtime, const std::string& format, const Arg
     const size_t end = format.find('}', at);
     if (c == '}' || end == std::string::npos) refuse("a single brace in str.format");
     std::string_view field = std::string_view(format).substr(at + 1, end - at - 1), spec;
-    if (field.find('{') != std::string_view::npos) refuse("nested fields in str.format are not supported");
+    if (field.find('{') != std::string_view::npos)
+      refuse("nested fields in str.format are not supported");
     if (const size_t colon = field.find(':'); colon != std::string_view::npos) {
       spec = field.substr(colon + 1);
       field = field.substr(0, colon);

@@ -34,8 +34,7 @@ std::shared_ptr<Dict> dict_of(Runtime& runtime, Arguments& arguments, std::strin
       }
     }
   }
-  for (auto& [name, value] : arguments.named)
-    out->set(runtime.budget, Value::string(name), value);
+  for (auto& [name, value] : arguments.named) out->set(runtime.budget, Value::string(name), value);
   return out;
 }
 
@@ -98,12 +97,11 @@ struct BuiltinFunction : Callable {
 }  // namespace
 
 std::optional<Value> find_function(Runtime& runtime, std::string_view name) {
-  constexpr std::pair<std::string_view, Function> kFunctions[] = {
-      {"range", call_range},
-      {"dict", call_dict},
-      {"namespace", call_namespace},
-      {"raise_exception", call_raise},
-      {"strftime_now", call_strftime}};
+  constexpr std::pair<std::string_view, Function> kFunctions[] = {{"range", call_range},
+                                                                  {"dict", call_dict},
+                                                                  {"namespace", call_namespace},
+                                                                  {"raise_exception", call_raise},
+                                                                  {"strftime_now", call_strftime}};
   for (const auto& [known, function] : kFunctions)
     if (known == name) {
       auto out = std::make_shared<BuiltinFunction>();

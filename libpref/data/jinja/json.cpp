@@ -116,13 +116,27 @@ void append_json_text(std::string& out, const std::string& text, bool ascii) {
     const size_t begin = at;
     const uint32_t code = next_code_point(text, &at);
     switch (code) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
-      case '\f': out += "\\f"; break;
-      case '\b': out += "\\b"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
       default:
         if (code < 0x20 || (ascii && code > 0x7e && code < 0x10000)) {
           escape(code);
@@ -145,10 +159,18 @@ class Writer {
   void write(const Value& value) {
     budget_.step();
     switch (value.kind()) {
-      case Kind::none: out += "null"; break;
-      case Kind::boolean: out += value.integral() ? "true" : "false"; break;
-      case Kind::integer: out += std::to_string(value.integral()); break;
-      case Kind::real: out += real(value.number()); break;
+      case Kind::none:
+        out += "null";
+        break;
+      case Kind::boolean:
+        out += value.integral() ? "true" : "false";
+        break;
+      case Kind::integer:
+        out += std::to_string(value.integral());
+        break;
+      case Kind::real:
+        out += real(value.number());
+        break;
       case Kind::string:
         append_json_text(out, value.text(), style_.ascii);
         budget_.step(value.text().size() / 256);
@@ -157,8 +179,11 @@ class Writer {
         if (value.sequence().flavor > Sequence::Flavor::tuple) refuse_type(value);
         write_list(value.sequence().items);
         break;
-      case Kind::dict: write_dict(value.dict()); break;
-      default: refuse_type(value);
+      case Kind::dict:
+        write_dict(value.dict());
+        break;
+      default:
+        refuse_type(value);
     }
     if (out.size() > budget_.limits().output) budget_.text(out.size());
   }

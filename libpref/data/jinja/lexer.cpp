@@ -76,7 +76,8 @@ class Lexer {
   void read_data() {
     size_t tag = at_;
     while ((tag = text_.find('{', tag)) != std::string::npos &&
-           (tag + 1 >= text_.size() || std::string_view("{%#").find(text_[tag + 1]) == std::string::npos))
+           (tag + 1 >= text_.size() ||
+            std::string_view("{%#").find(text_[tag + 1]) == std::string::npos))
       ++tag;
     if (tag == std::string::npos) {
       add(TokenKind::data, text_.substr(at_));
@@ -127,7 +128,8 @@ class Lexer {
   void read_raw() {
     for (size_t tag = at_; (tag = text_.find("{%", tag)) != std::string::npos; ++tag) {
       size_t at = tag + 2;
-      const char sign = at < text_.size() && (text_[at] == '-' || text_[at] == '+') ? text_[at++] : '\0';
+      const char sign =
+          at < text_.size() && (text_[at] == '-' || text_[at] == '+') ? text_[at++] : '\0';
       at = skip_space(at);
       if (text_.compare(at, 6, "endraw") != 0) continue;
       const size_t end = tag_end(skip_space(at + 6), "%}", true);
@@ -135,7 +137,7 @@ class Lexer {
       add_data(text_.substr(at_, tag - at_), sign, true);
       return move_to(end);
     }
-    fail_here("{% raw %} without {% endraw %}");
+    if (at_ < text_.size()) fail_here("{% raw %} without {% endraw %}");
   }
 
   /// The end of a tag's closing mark that stands at `at`, with the white space it takes along.
@@ -150,6 +152,7 @@ class Lexer {
 
   void read_comment() {
     size_t end = text_.find("#}", at_);
+    if (at_ == text_.size()) return;  // jinja2 lets a template end in an opening mark
     if (end == std::string::npos) fail_here("a comment without #}");
     if (end > at_ && (text_[end - 1] == '-' || text_[end - 1] == '+')) --end;
     move_to(tag_end(end, "#}", true));
@@ -231,7 +234,8 @@ class Lexer {
       if (end < text_.size() && text_[end] == '.' && next_is_digit(end + 1))
         end = digits_end(end + 1, 10);
       if (end < text_.size() && (text_[end] == 'e' || text_[end] == 'E')) {
-        const size_t sign = end + 1 < text_.size() && (text_[end + 1] == '+' || text_[end + 1] == '-');
+        const size_t sign =
+            end + 1 < text_.size() && (text_[end + 1] == '+' || text_[end + 1] == '-');
         if (next_is_digit(end + 1 + sign)) end = digits_end(end + 1 + sign, 10);
       }
     }
@@ -261,8 +265,9 @@ class Lexer {
     size_t end = digits_end(begin, base);
     if (base == 10 && text_[begin] == '0') {  // as in Python, 0 may only be followed by zeros
       end = begin + 1;
-      while (end < text_.size() && (text_[end] == '0' || (text_[end] == '_' && end + 1 < text_.size() &&
-                                                          text_[end + 1] == '0')))
+      while (end < text_.size() &&
+             (text_[end] == '0' ||
+              (text_[end] == '_' && end + 1 < text_.size() && text_[end + 1] == '0')))
         ++end;
     }
     const std::string digits = without_underscores(begin, end);
@@ -325,7 +330,10 @@ class Lexer {
       size_t end = i;
       const uint32_t code = next_code_point(body, &end);
       char escape[16];
-      std::snprintf(escape, sizeof escape, code < 0x100 ? "x%02x" : code < 0x10000 ? "u%04x" : "U%08x",
+      std::snprintf(escape, sizeof escape,
+                    code < 0x100     ? "x%02x"
+                    : code < 0x10000 ? "u%04x"
+                                     : "U%08x",
                     code);
       out += escape;
       return end;

@@ -11,7 +11,17 @@
 namespace pref::jinja {
 
 enum class TokenKind : uint8_t {
-  data, variable_begin, variable_end, block_begin, block_end, name, string, integer, real, symbol, end
+  data,
+  variable_begin,
+  variable_end,
+  block_begin,
+  block_end,
+  name,
+  string,
+  integer,
+  real,
+  symbol,
+  end
 };
 
 struct Token {

@@ -69,8 +69,7 @@ std::optional<Value> Loop::attribute(std::string_view name) {
   if (name == "depth0") return Value::integer(0);
   if (name == "previtem")
     return index0 == 0 ? Value::undefined("there is no previous item") : *before;
-  if (name == "nextitem")
-    return peek() ? ahead.back() : Value::undefined("there is no next item");
+  if (name == "nextitem") return peek() ? ahead.back() : Value::undefined("there is no next item");
   return std::nullopt;
 }
 

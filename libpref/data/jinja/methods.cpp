@@ -20,7 +20,8 @@ Value dict_get(Runtime& runtime, const Value& self, Arguments& arguments) {
   check_positional(arguments, "dict.get", 1, 2);
   const auto& given = arguments.positional;
   // contains() refuses keys that cannot be hashed.
-  if (!contains(runtime.budget, self, given[0])) return given.size() == 2 ? given[1] : Value::none();
+  if (!contains(runtime.budget, self, given[0]))
+    return given.size() == 2 ? given[1] : Value::none();
   return *self.dict().find(runtime.budget, given[0]);
 }
 
@@ -128,10 +129,11 @@ std::optional<Value> find_method(Runtime& runtime, const Value& self, std::strin
     return sequence.has_positions() ? find_in(kTuple, runtime, self, name) : std::nullopt;
   }
   if (!self.is(Kind::string)) return std::nullopt;
-  if (const Method method = find_text_method(name)) return bound_method(runtime, self, name, method);
+  if (const Method method = find_text_method(name))
+    return bound_method(runtime, self, name, method);
   constexpr std::string_view kMissing[] = {
-      "casefold",  "encode",       "expandtabs",  "format_map", "isidentifier",
-      "isprintable", "istitle",    "maketrans",   "swapcase",   "translate"};
+      "casefold",    "encode",  "expandtabs", "format_map", "isidentifier",
+      "isprintable", "istitle", "maketrans",  "swapcase",   "translate"};
   if (std::find(std::begin(kMissing), std::end(kMissing), name) != std::end(kMissing))
     refuse("the method str.", name, " is not supported");
   return std::nullopt;

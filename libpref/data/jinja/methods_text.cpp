@@ -73,13 +73,14 @@ Value split_by(Runtime& runtime, const Value& self, Args& arguments, bool from_r
   const int64_t most = integer_argument(given[1], -1, "str.split");
   const bool has_mark = given[0] && !given[0]->is(Kind::none);
   if (!has_mark)
-    return list_like(runtime, self,
-                     from_right ? split_words_right(self.text(), most) : split_words(self.text(), most));
+    return list_like(
+        runtime, self,
+        from_right ? split_words_right(self.text(), most) : split_words(self.text(), most));
   const std::string& mark = text_argument(*given[0], "str.split");
   if (mark.empty()) refuse("str.split by an empty text");
-  return list_like(runtime, self,
-                   from_right ? split_text_right(self.text(), mark, most)
-                              : split_text(self.text(), mark, most));
+  return list_like(
+      runtime, self,
+      from_right ? split_text_right(self.text(), mark, most) : split_text(self.text(), mark, most));
 }
 Value split(Runtime& runtime, const Value& self, Args& arguments) {
   return split_by(runtime, self, arguments, false);
@@ -132,7 +133,8 @@ Part part_of(Runtime& runtime, const Value& self, const Args& arguments) {
   if (begin > end) return {{}, 0, false};
   const std::string_view text = self.text();
   const auto offset = [&](int64_t at) {
-    return self.is_ascii() ? static_cast<size_t>(at) : code_point_offset(text, static_cast<size_t>(at));
+    return self.is_ascii() ? static_cast<size_t>(at)
+                           : code_point_offset(text, static_cast<size_t>(at));
   };
   const size_t first = offset(begin);
   return {text.substr(first, offset(end) - first), static_cast<size_t>(begin), true};
@@ -203,8 +205,7 @@ Value replace(Runtime& runtime, const Value& self, Args& arguments) {
   const std::string& old = text_argument(given[0], "str.replace");
   std::string with = text_argument(given[1], "str.replace");
   if (self.is_markup() && !given[1].is_markup()) with = escape_html(with);
-  const int64_t most =
-      given.size() == 3 ? integer_argument(given[2], -1, "str.replace") : -1;
+  const int64_t most = given.size() == 3 ? integer_argument(given[2], -1, "str.replace") : -1;
   return Value::string(replace_text(runtime.budget, self.text(), old, with, most),
                        self.is_markup());
 }
@@ -316,20 +317,43 @@ Value islower(Runtime&, const Value& self, Args& arguments) {
 }  // namespace
 
 Method find_text_method(std::string_view name) {
-  constexpr std::pair<std::string_view, Method> kMethods[] = {
-      {"capitalize", capitalize}, {"center", center},     {"count", count},
-      {"endswith", endswith},     {"find", find},         {"format", format},
-      {"index", index},           {"isalnum", isalnum},   {"isalpha", isalpha},
-      {"isascii", isascii},       {"isdecimal", isdigit}, {"isdigit", isdigit},
-      {"islower", islower},       {"isnumeric", isdigit}, {"isspace", isspace},
-      {"isupper", isupper},       {"join", join},         {"ljust", ljust},
-      {"lower", lower},           {"lstrip", strip_left}, {"partition", partition},
-      {"removeprefix", removeprefix}, {"removesuffix", removesuffix}, {"replace", replace},
-      {"rfind", rfind},           {"rindex", rindex},     {"rjust", rjust},
-      {"rpartition", rpartition}, {"rsplit", rsplit},     {"rstrip", strip_right},
-      {"split", split},           {"splitlines", splitlines}, {"startswith", startswith},
-      {"strip", strip_both},      {"title", title},       {"upper", upper},
-      {"zfill", zfill}};
+  constexpr std::pair<std::string_view, Method> kMethods[] = {{"capitalize", capitalize},
+                                                              {"center", center},
+                                                              {"count", count},
+                                                              {"endswith", endswith},
+                                                              {"find", find},
+                                                              {"format", format},
+                                                              {"index", index},
+                                                              {"isalnum", isalnum},
+                                                              {"isalpha", isalpha},
+                                                              {"isascii", isascii},
+                                                              {"isdecimal", isdigit},
+                                                              {"isdigit", isdigit},
+                                                              {"islower", islower},
+                                                              {"isnumeric", isdigit},
+                                                              {"isspace", isspace},
+                                                              {"isupper", isupper},
+                                                              {"join", join},
+                                                              {"ljust", ljust},
+                                                              {"lower", lower},
+                                                              {"lstrip", strip_left},
+                                                              {"partition", partition},
+                                                              {"removeprefix", removeprefix},
+                                                              {"removesuffix", removesuffix},
+                                                              {"replace", replace},
+                                                              {"rfind", rfind},
+                                                              {"rindex", rindex},
+                                                              {"rjust", rjust},
+                                                              {"rpartition", rpartition},
+                                                              {"rsplit", rsplit},
+                                                              {"rstrip", strip_right},
+                                                              {"split", split},
+                                                              {"splitlines", splitlines},
+                                                              {"startswith", startswith},
+                                                              {"strip", strip_both},
+                                                              {"title", title},
+                                                              {"upper", upper},
+                                                              {"zfill", zfill}};
   for (const auto& [known, method] : kMethods)
     if (known == name) return method;
   return nullptr;

@@ -13,13 +13,20 @@ namespace {
 
 constexpr const char* sign_of(Op op) {
   switch (op) {
-    case Op::add: return "+";
-    case Op::subtract: return "-";
-    case Op::multiply: return "*";
-    case Op::divide: return "/";
-    case Op::floor_divide: return "//";
-    case Op::modulo: return "%";
-    default: return "**";
+    case Op::add:
+      return "+";
+    case Op::subtract:
+      return "-";
+    case Op::multiply:
+      return "*";
+    case Op::divide:
+      return "/";
+    case Op::floor_divide:
+      return "//";
+    case Op::modulo:
+      return "%";
+    default:
+      return "**";
   }
 }
 
@@ -79,8 +86,10 @@ Value integers(Op op, int64_t left, int64_t right) {
     case Op::multiply:
       if (__builtin_mul_overflow(left, right, &out)) refuse_overflow(op);
       return Value::integer(out);
-    case Op::power: return power(left, right);
-    default: break;
+    case Op::power:
+      return power(left, right);
+    default:
+      break;
   }
   if (right == 0) refuse("division by zero");
   if (op == Op::floor_divide) return floor_divide(left, right);
@@ -90,9 +99,12 @@ Value integers(Op op, int64_t left, int64_t right) {
 
 Value reals(Op op, double left, double right) {
   switch (op) {
-    case Op::add: return Value::real(left + right);
-    case Op::subtract: return Value::real(left - right);
-    case Op::multiply: return Value::real(left * right);
+    case Op::add:
+      return Value::real(left + right);
+    case Op::subtract:
+      return Value::real(left - right);
+    case Op::multiply:
+      return Value::real(left * right);
     case Op::power: {
       if (left == 0 && right < 0) refuse("zero to a negative power");
       if (left < 0 && std::floor(right) != right && std::isfinite(right))
@@ -102,7 +114,8 @@ Value reals(Op op, double left, double right) {
         refuse("the result of ** is beyond double precision");
       return Value::real(out);
     }
-    default: break;
+    default:
+      break;
   }
   if (right == 0) refuse("division by zero");
   if (op == Op::floor_divide) return Value::real(floor_divide(left, right));
@@ -234,9 +247,10 @@ Value slice(Budget& budget, const Value& container, const Value* start, const Va
     if (of.step == 1) {
       const size_t first = static_cast<size_t>(of.first), count = static_cast<size_t>(of.count);
       const size_t begin = container.is_ascii() ? first : code_point_offset(text, first);
-      out = container.is_ascii()
-                ? text.substr(begin, count)
-                : text.substr(begin, code_point_offset(std::string_view(text).substr(begin), count));
+      out =
+          container.is_ascii()
+              ? text.substr(begin, count)
+              : text.substr(begin, code_point_offset(std::string_view(text).substr(begin), count));
     } else {
       std::vector<size_t> offsets;
       for (size_t at = 0; at < text.size(); next_code_point(text, &at)) offsets.push_back(at);
@@ -251,8 +265,7 @@ Value slice(Budget& budget, const Value& container, const Value* start, const Va
   if (!container.is(Kind::sequence) || !container.sequence().has_positions())
     refuse("a ", type_name(container), " has no slices");
   const Sequence& from = container.sequence();
-  const Selection of =
-      select_elements(static_cast<int64_t>(from.items.size()), start, stop, step);
+  const Selection of = select_elements(static_cast<int64_t>(from.items.size()), start, stop, step);
   if (from.flavor == Sequence::Flavor::range) {
     int64_t stride = 0, first = 0, end = 0;
     if (__builtin_mul_overflow(from.step, of.step, &stride) ||

@@ -88,13 +88,12 @@ ExprPtr Parser::parse_not() {
 }
 
 ExprPtr Parser::parse_comparison() {
-  constexpr std::array<std::pair<std::string_view, Relation>, 6> kRelations{
-      {{"==", Relation::eq},
-       {"!=", Relation::ne},
-       {"<", Relation::lt},
-       {"<=", Relation::le},
-       {">", Relation::gt},
-       {">=", Relation::ge}}};
+  constexpr std::array<std::pair<std::string_view, Relation>, 6> kRelations{{{"==", Relation::eq},
+                                                                             {"!=", Relation::ne},
+                                                                             {"<", Relation::lt},
+                                                                             {"<=", Relation::le},
+                                                                             {">", Relation::gt},
+                                                                             {">=", Relation::ge}}};
   const int line = current().line;
   ExprPtr first = parse_sum();
   std::vector<ExprPtr> parts = list_of(std::move(first));
@@ -214,9 +213,12 @@ ExprPtr Parser::parse_primary(bool members) {
       while (current().is(TokenKind::string)) text += take().text;
       return constant(Value::string(std::move(text)));
     }
-    case TokenKind::integer: return constant(Value::integer(take().integer));
-    case TokenKind::real: return constant(Value::real(take().real));
-    default: break;
+    case TokenKind::integer:
+      return constant(Value::integer(take().integer));
+    case TokenKind::real:
+      return constant(Value::real(take().real));
+    default:
+      break;
   }
   if (take_symbol("(")) {
     ExprPtr out = parse_tuple({.in_parentheses = true});
@@ -311,7 +313,8 @@ ExprPtr Parser::parse_subscript(ExprPtr expr) {
       out->name = token.text;
       return out;
     }
-    if (!token.is(TokenKind::integer)) fail_at(token.line, "a name or a number is expected after \".\"");
+    if (!token.is(TokenKind::integer))
+      fail_at(token.line, "a name or a number is expected after \".\"");
     ExprPtr index = make(Op::constant, token.line);
     index->value = Value::integer(token.integer);
     return make(Op::item, mark.line, list_of(std::move(expr), std::move(index)));
@@ -377,8 +380,7 @@ ExprPtr Parser::parse_filter(ExprPtr expr, bool at_name) {
     const Token& token = expect_name();
     std::string name = token.text;
     while (take_symbol(".")) name += "." + expect_name().text;
-    if (find_filter(name) == nullptr)
-      missing_.push_back({unknown_filter(name), token.line, false});
+    if (find_filter(name) == nullptr) missing_.push_back({unknown_filter(name), token.line, false});
     ExprPtr out = make(Op::filter, token.line, list_of(std::move(expr)));
     out->name = std::move(name);
     if (current().is_symbol("(")) out->call = parse_call();

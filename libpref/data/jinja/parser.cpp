@@ -10,9 +10,9 @@ namespace pref::jinja {
 
 Nested::Nested(Parser& parser) : parser_(parser) {
   if (parser_.nesting_ >= parser_.limits_.depth)
-    parser_.fail_at(parser_.current().line,
-                    "nested deeper than " + std::to_string(parser_.limits_.depth) +
-                        " levels, the cap (TemplateLimits::depth)");
+    parser_.fail_at(parser_.current().line, "nested deeper than " +
+                                                std::to_string(parser_.limits_.depth) +
+                                                " levels, the cap (TemplateLimits::depth)");
   ++parser_.nesting_;
 }
 
@@ -36,17 +36,27 @@ bool Parser::take_name(std::string_view name) {
 
 std::string Parser::describe(const Token& token) {
   switch (token.kind) {
-    case TokenKind::data: return "text";
-    case TokenKind::variable_begin: return "{{";
-    case TokenKind::variable_end: return "}}";
-    case TokenKind::block_begin: return "{%";
-    case TokenKind::block_end: return "%}";
-    case TokenKind::string: return "a string";
+    case TokenKind::data:
+      return "text";
+    case TokenKind::variable_begin:
+      return "{{";
+    case TokenKind::variable_end:
+      return "}}";
+    case TokenKind::block_begin:
+      return "{%";
+    case TokenKind::block_end:
+      return "%}";
+    case TokenKind::string:
+      return "a string";
     case TokenKind::integer:
-    case TokenKind::real: return "a number";
-    case TokenKind::end: return "the end of the template";
-    case TokenKind::name: return quoted(token.text);
-    case TokenKind::symbol: break;
+    case TokenKind::real:
+      return "a number";
+    case TokenKind::end:
+      return "the end of the template";
+    case TokenKind::name:
+      return quoted(token.text);
+    case TokenKind::symbol:
+      break;
   }
   return "\"" + token.text + "\"";
 }
@@ -106,8 +116,8 @@ Block Parser::parse_block(std::initializer_list<std::string_view> ends) {
     }
   }
   if (ends.size() != 0)
-    fail_at(current().line, "the template ends, and {% " + std::string(*(ends.end() - 1)) +
-                                " %} is still missing");
+    fail_at(current().line,
+            "the template ends, and {% " + std::string(*(ends.end() - 1)) + " %} is still missing");
   return out;
 }
 
@@ -121,7 +131,8 @@ Block Parser::parse_body(std::initializer_list<std::string_view> ends) {
 void Parser::refuse_tag(const Token& tag) const {
   constexpr std::string_view kOutside[] = {"block", "extends", "include", "import", "from"};
   if (std::find(std::begin(kOutside), std::end(kOutside), tag.text) != std::end(kOutside))
-    fail_at(tag.line, "{% " + tag.text + " %} is not supported: a chat template is one text that loads no other");
+    fail_at(tag.line, "{% " + tag.text +
+                          " %} is not supported: a chat template is one text that loads no other");
   if (tag.text == "call" || tag.text == "autoescape")
     fail_at(tag.line, "{% " + tag.text + " %} is not supported");
   fail_at(tag.line, "an unknown or misplaced tag, " + quoted(tag.text));
@@ -165,8 +176,7 @@ std::unique_ptr<Stmt> Parser::parse_for() {
   out->parts.push_back(parse_tuple({.conditions = false, .end = "recursive"}));
   const size_t first_missing = missing_.size();
   if (take_name("if")) out->parts.push_back(parse_expression());
-  if (current().is_name("recursive"))
-    fail_at(current().line, "recursive loops are not supported");
+  if (current().is_name("recursive")) fail_at(current().line, "recursive loops are not supported");
   const bool outer = std::exchange(in_loop_, true);
   out->blocks.push_back(parse_body({"else", "endfor"}));
   in_loop_ = outer;

@@ -94,7 +94,7 @@ class Parser {
   const TemplateLimits& limits_;
   size_t at_ = 0;
   int nesting_ = 0;
-  int loops_ = 0;        ///< for loops around, which may not assign to `loop`
+  int loops_ = 0;         ///< for loops around, which may not assign to `loop`
   bool in_loop_ = false;  ///< break and continue have a loop to act on
   bool saw_varargs_ = false, saw_kwargs_ = false;
   friend class Nested;

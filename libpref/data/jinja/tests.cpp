@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may stand behind "is".
 #include "libpref/data/jinja/builtins.h"
-#include "libpref/data/jinja/unicode.h"
 #include "libpref/data/jinja/text.h"
+#include "libpref/data/jinja/unicode.h"
 
 namespace pref::jinja {
 namespace {
@@ -22,10 +22,14 @@ bool in_order(Runtime& runtime, const Value& left, Arguments& arguments, bool le
               bool more) {
   check(arguments, 1);
   switch (compare(runtime.budget, left, arguments.positional[0])) {
-    case Order::less: return less;
-    case Order::equal: return same;
-    case Order::greater: return more;
-    case Order::unordered: break;
+    case Order::less:
+      return less;
+    case Order::equal:
+      return same;
+    case Order::greater:
+      return more;
+    case Order::unordered:
+      break;
   }
   return false;
 }
@@ -34,8 +38,8 @@ bool same_as(Runtime& runtime, const Value& value, Arguments& arguments) {
   check(arguments, 1);
   const Value& other = arguments.positional[0];
   if (value.kind() != other.kind()) return false;
-  const bool plain = value.is_number() || value.is(Kind::none) || value.is_undefined() ||
-                     value.is(Kind::string);
+  const bool plain =
+      value.is_number() || value.is(Kind::none) || value.is_undefined() || value.is(Kind::string);
   return plain ? equal(runtime.budget, value, other) : value.identity() == other.identity();
 }
 

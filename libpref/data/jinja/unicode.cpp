@@ -9,8 +9,9 @@ namespace {
 
 template <class Range>
 const Range* find_range(std::span<const Range> ranges, uint32_t code) {
-  auto at = std::upper_bound(ranges.begin(), ranges.end(), code,
-                             [](uint32_t value, const Range& range) { return value < range.first; });
+  auto at =
+      std::upper_bound(ranges.begin(), ranges.end(), code,
+                       [](uint32_t value, const Range& range) { return value < range.first; });
   if (at == ranges.begin()) return nullptr;
   --at;
   return code <= at->last ? &*at : nullptr;

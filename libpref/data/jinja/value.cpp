@@ -175,8 +175,8 @@ Value make_pair(Budget& budget, Value first, Value second) {
 
 Value make_range(Budget& budget, int64_t start, int64_t stop, int64_t step) {
   if (step == 0) refuse("range() with a step of zero");
-  const __int128 span = step > 0 ? static_cast<__int128>(stop) - start
-                                 : static_cast<__int128>(start) - stop;
+  const __int128 span =
+      step > 0 ? static_cast<__int128>(stop) - start : static_cast<__int128>(start) - stop;
   const __int128 stride = step > 0 ? static_cast<__int128>(step) : -static_cast<__int128>(step);
   const __int128 count = span <= 0 ? 0 : (span + stride - 1) / stride;
   if (count > budget.limits().range)
@@ -196,21 +196,33 @@ Value make_range(Budget& budget, int64_t start, int64_t stop, int64_t step) {
 
 std::string type_name(const Value& value) {
   switch (value.kind()) {
-    case Kind::undefined: return "Undefined";
-    case Kind::none: return "None";
-    case Kind::boolean: return "bool object";
-    case Kind::integer: return "int object";
-    case Kind::real: return "float object";
-    case Kind::string: return "str object";
-    case Kind::dict: return "dict object";
-    case Kind::name_space: return "namespace object";
-    case Kind::iterator: return "generator object";
-    case Kind::callable: return "function";
-    case Kind::loop: return "loop object";
-    case Kind::sequence: break;
+    case Kind::undefined:
+      return "Undefined";
+    case Kind::none:
+      return "None";
+    case Kind::boolean:
+      return "bool object";
+    case Kind::integer:
+      return "int object";
+    case Kind::real:
+      return "float object";
+    case Kind::string:
+      return "str object";
+    case Kind::dict:
+      return "dict object";
+    case Kind::name_space:
+      return "namespace object";
+    case Kind::iterator:
+      return "generator object";
+    case Kind::callable:
+      return "function";
+    case Kind::loop:
+      return "loop object";
+    case Kind::sequence:
+      break;
   }
-  constexpr const char* kNames[] = {"list", "tuple", "range", "dict_keys", "dict_values",
-                                    "dict_items"};
+  constexpr const char* kNames[] = {"list",      "tuple",       "range",
+                                    "dict_keys", "dict_values", "dict_items"};
   return std::string(kNames[static_cast<size_t>(value.sequence().flavor)]) + " object";
 }
 
@@ -231,14 +243,21 @@ size_t length(const Value& value) {
 bool is_true(const Value& value) {
   switch (value.kind()) {
     case Kind::undefined:
-    case Kind::none: return false;
+    case Kind::none:
+      return false;
     case Kind::boolean:
-    case Kind::integer: return value.integral() != 0;
-    case Kind::real: return value.number() != 0;
-    case Kind::string: return !value.text().empty();
-    case Kind::sequence: return !value.sequence().items.empty();
-    case Kind::dict: return !value.dict().items.empty();
-    default: return true;
+    case Kind::integer:
+      return value.integral() != 0;
+    case Kind::real:
+      return value.number() != 0;
+    case Kind::string:
+      return !value.text().empty();
+    case Kind::sequence:
+      return !value.sequence().items.empty();
+    case Kind::dict:
+      return !value.dict().items.empty();
+    default:
+      return true;
   }
 }
 
@@ -251,8 +270,10 @@ bool equal(Budget& budget, const Value& left, const Value& right) {
   if (left.kind() != right.kind()) return false;
   switch (left.kind()) {
     case Kind::undefined:
-    case Kind::none: return true;
-    case Kind::string: return left.text() == right.text();
+    case Kind::none:
+      return true;
+    case Kind::string:
+      return left.text() == right.text();
     case Kind::sequence: {
       if (left.identity() == right.identity()) return true;
       const Sequence &a = left.sequence(), &b = right.sequence();
@@ -276,7 +297,8 @@ bool equal(Budget& budget, const Value& left, const Value& right) {
       }
       return true;
     }
-    default: return left.identity() == right.identity();
+    default:
+      return left.identity() == right.identity();
   }
 }
 
@@ -339,7 +361,8 @@ Values::Values(Budget& budget, const Value& value) : budget_(budget), source_(va
 bool Values::next(Value* value) {
   budget_.step();
   switch (source_.kind()) {
-    case Kind::undefined: return false;
+    case Kind::undefined:
+      return false;
     case Kind::string: {
       const std::string& text = source_.text();
       if (at_ >= text.size()) return false;

@@ -39,7 +39,8 @@ class Budget {
   const TemplateLimits& limits() const { return limits_; }
   void unlimited_steps() { most_ = UINT64_MAX; }
   void step(uint64_t steps = 1) {
-    if ((steps_ += steps) > most_) [[unlikely]] out_of_steps();
+    if ((steps_ += steps) > most_) [[unlikely]]
+      out_of_steps();
   }
   /// A text of `bytes` is made or searched; refuses what is longer than an output may be.
   void text(size_t bytes);
@@ -67,7 +68,18 @@ class Deeper {
 };
 
 enum class Kind : uint8_t {
-  undefined, none, boolean, integer, real, string, sequence, dict, name_space, iterator, callable, loop
+  undefined,
+  none,
+  boolean,
+  integer,
+  real,
+  string,
+  sequence,
+  dict,
+  name_space,
+  iterator,
+  callable,
+  loop
 };
 
 /// Anything that a value refers to. `depth` is the nesting of containers below it, itself included.
@@ -106,9 +118,7 @@ class Value {
   bool is_integral() const { return kind_ == Kind::integer || kind_ == Kind::boolean; }
   bool is_number() const { return is_integral() || kind_ == Kind::real; }
   int64_t integral() const { return kind_ == Kind::boolean ? boolean_ : integer_; }
-  double number() const {
-    return kind_ == Kind::real ? real_ : static_cast<double>(integral());
-  }
+  double number() const { return kind_ == Kind::real ? real_ : static_cast<double>(integral()); }
   const std::string& text() const;
   bool is_markup() const;
   bool is_ascii() const;

@@ -14,7 +14,8 @@ std::string repr_real(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   char buffer[64];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
   const std::string text(buffer, end.ptr);  // [-]d[.ddd]e[+-]dd, the shortest that reads back
   const size_t e = text.find('e');
   const int exponent = std::stoi(text.substr(e + 1));
@@ -28,7 +29,8 @@ std::string repr_real(double value) {
     std::snprintf(power, sizeof power, "e%c%02d", exponent < 0 ? '-' : '+', std::abs(exponent));
     return out + power;
   }
-  if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  if (exponent < 0)
+    return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
   const auto whole = static_cast<size_t>(exponent) + 1;
   if (digits.size() <= whole) return sign + digits + std::string(whole - digits.size(), '0') + ".0";
   return sign + digits.substr(0, whole) + "." + digits.substr(whole);
@@ -57,7 +59,10 @@ void append_quoted(std::string& out, const std::string& text) {
     } else {
       char escape[16];
       std::snprintf(escape, sizeof escape,
-                    code < 0x100 ? "\\x%02x" : code < 0x10000 ? "\\u%04x" : "\\U%08x", code);
+                    code < 0x100     ? "\\x%02x"
+                    : code < 0x10000 ? "\\u%04x"
+                                     : "\\U%08x",
+                    code);
       out += escape;
     }
   }
@@ -95,10 +100,17 @@ void append_sequence(Budget& budget, std::string& out, const Sequence& sequence)
       append_items(budget, out, sequence.items);
       out += sequence.items.size() == 1 ? ",)" : ")";
       return;
-    case Flavor::list: break;
-    case Flavor::keys: out += "dict_keys("; break;
-    case Flavor::values: out += "dict_values("; break;
-    case Flavor::items: out += "dict_items("; break;
+    case Flavor::list:
+      break;
+    case Flavor::keys:
+      out += "dict_keys(";
+      break;
+    case Flavor::values:
+      out += "dict_values(";
+      break;
+    case Flavor::items:
+      out += "dict_items(";
+      break;
   }
   out += '[';
   append_items(budget, out, sequence.items);
@@ -112,27 +124,47 @@ void append_repr(Budget& budget, std::string& out, const Value& value) {
   const size_t before = out.size();
   const Deeper deeper(budget);
   switch (value.kind()) {
-    case Kind::undefined: out += "Undefined"; break;
-    case Kind::none: out += "None"; break;
-    case Kind::boolean: out += value.integral() ? "True" : "False"; break;
-    case Kind::integer: out += std::to_string(value.integral()); break;
-    case Kind::real: out += repr_real(value.number()); break;
+    case Kind::undefined:
+      out += "Undefined";
+      break;
+    case Kind::none:
+      out += "None";
+      break;
+    case Kind::boolean:
+      out += value.integral() ? "True" : "False";
+      break;
+    case Kind::integer:
+      out += std::to_string(value.integral());
+      break;
+    case Kind::real:
+      out += repr_real(value.number());
+      break;
     case Kind::string:
       if (value.is_markup()) out += "Markup(";
       append_quoted(out, value.text());
       if (value.is_markup()) out += ')';
       budget.step((out.size() - before) / 256);
       break;
-    case Kind::sequence: append_sequence(budget, out, value.sequence()); break;
-    case Kind::dict: append_dict(budget, out, value.dict()); break;
+    case Kind::sequence:
+      append_sequence(budget, out, value.sequence());
+      break;
+    case Kind::dict:
+      append_dict(budget, out, value.dict());
+      break;
     case Kind::name_space:
       out += "<Namespace ";
       append_dict(budget, out, value.name_space().attributes);
       out += '>';
       break;
-    case Kind::iterator: out += "<" + value.iterator().name + " object>"; break;
-    case Kind::callable: out += value.callable().repr(); break;
-    case Kind::loop: out += value.loop().repr(); break;
+    case Kind::iterator:
+      out += "<" + value.iterator().name + " object>";
+      break;
+    case Kind::callable:
+      out += value.callable().repr();
+      break;
+    case Kind::loop:
+      out += value.loop().repr();
+      break;
   }
   if (out.size() > budget.limits().output) budget.text(out.size());
 }
