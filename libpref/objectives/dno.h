@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNO: the regression of a soft preference. Rosset et al. 2024, arXiv:2404.03715, eq. 12; beta is the
+// DNO: the regression of a soft preference. Rosset et al. 2024, arXiv:2404.03715; beta is the
 // paper's eta. Branches 0 and 1 are two responses with expected win probabilities P_0, P_1.
 //   u = beta (h_0 - h_1),   h = logp - ref_logp,   q = sigma(P_0 - P_1)
 //   loss = -q log sigma(u) - (1-q) log sigma(-u);   slope in u: sigma(u) - q
 //   reward of a branch: beta h
-// With q = 1 (the paper's DNO-Prct, eq. 13) it is DPO against the present policy: take dpo for that.
+// q = 1, the DNO-Prct of the paper (eq. 13), is dpo with the present policy as reference.
 #pragma once
 #include "libpref/base/options.h"
 #include "libpref/objectives/pair.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ORPO. Hong et al. 2024, arXiv:2403.07691, eq. 6 and 7; beta is the paper's lambda. No reference.
+// ORPO. Hong et al. 2024, arXiv:2403.07691, eq. 7; beta is the paper's lambda. No reference.
 //   a    = logp / n,   o = log odds(a_w) - log odds(a_l),   log odds(a) = a - log(1 - e^a)
 //   loss = -nll_weight a_w - beta log sigma(o)
 //   dloss/dlogp_w = -nll_weight / n_w - beta sigma(-o) / (n_w (1 - e^a_w))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RRHF: responses ranked by their mean log-prob. Yuan et al. 2023, arXiv:2304.05302, eq. 2 to 4.
+// RRHF: responses ranked by their mean log-prob. Yuan et al. 2023, arXiv:2304.05302.
 // Branches come best first; all pairs count. No reference.
 //   loss = sum_{i<j} max(0, a_j - a_i) - nll_weight logp_0,   a = logp / n
 //   dloss/dlogp_k = (better ones below a_k - worse ones above a_k) / n_k;  branch 0 also -nll_weight

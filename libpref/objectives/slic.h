@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SLiC-HF: a margin on sequence log-probs. Zhao et al. 2023, arXiv:2305.10425, eq. 1 with the chosen
+// SLiC-HF: a margin on sequence log-probs. Zhao et al. 2023, arXiv:2305.10425, with the chosen
 // response as regularization target. No reference.
 //   loss = max(0, delta - logp_w + logp_l) - nll_weight logp_w
 //   dloss/dlogp_w = -1[logp_w - logp_l < delta] - nll_weight,   dloss/dlogp_l = 1[...]

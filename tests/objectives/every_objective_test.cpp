@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <map>
+#include <regex>
 #include <set>
 
 #include "tests/objectives/known_properties.h"
@@ -55,6 +58,13 @@ bool same(const RowLoss<double>& a, const RowLoss<double>& b) {
   return all;
 }
 
+// A default as the docs write it: 2.0 and 1e-3 for 2 and 0.001.
+std::string documented(const std::string& value) {
+  const std::map<std::string, std::string> other = {
+      {"2", "2(\\.0)?"}, {"0.001", "1e-3"}, {"1e-05", "1e-5"}};
+  return other.contains(value) ? other.at(value) : value;
+}
+
 // The row as the reference formulas take it.
 reference::ObjectiveRow plain(const Row<double>& row) {
   reference::ObjectiveRow out;
@@ -98,6 +108,24 @@ TEST(EveryObjectiveTest, HasAReferenceAndKnownProperties) {
   }
   EXPECT_EQ(reference::objective_losses().size(), objective_names().size());
   EXPECT_EQ(known_properties().size(), objective_names().size());
+}
+
+TEST(EveryObjectiveTest, HasADocsRowThatNamesItsOptions) {
+  std::ifstream file(PREF_SOURCE_DIR "/docs/objectives.md");
+  ASSERT_TRUE(file.is_open());
+  std::map<std::string, std::string> rows;  // by the name that a row begins with
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("| `")) rows[line.substr(3, line.find('`', 3) - 3)] = line;
+  for_each_objective([&](const auto& objective) {
+    ASSERT_TRUE(rows.contains(objective.name)) << objective.name;
+    const std::string& row = rows.at(objective.name);
+    for (const auto& option : describe_options(objective)) {
+      EXPECT_THAT(row, ::testing::HasSubstr("`" + option.name + "`")) << objective.name;
+      EXPECT_TRUE(std::regex_search(
+          row, std::regex("`" + option.name + "`( \\(t\\))? " + documented(option.value))))
+          << objective.name << ": " << option.name << " " << option.value;
+    }
+  });
 }
 
 TEST(EveryObjectiveTest, MatchesReference) {
