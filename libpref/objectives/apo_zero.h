@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// APO-zero, for chosen responses better than the model's own: raises them, lowers the rejected ones.
-// D'Oosterlinck et al. 2024, arXiv:2408.06266, eq. 7.
+// APO-zero, for chosen responses better than the model's own: raises them and lowers the rejected
+// ones. D'Oosterlinck et al. 2024, arXiv:2408.06266, eq. 7.
 //   loss = 1 - sigma(r_w) + sigma(r_l),   r = beta h,   h = logp - ref_logp
 //   dloss/dlogp_w = -beta sigma'(r_w),   dloss/dlogp_l = beta sigma'(r_l)
 //   reward of a branch: r

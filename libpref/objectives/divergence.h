@@ -6,10 +6,10 @@
 //   forward_kl        1 - e^-h                   e^-h
 //   js_divergence     log 2 + log sigma(h)       sigma(-h)
 //   alpha_divergence  (e^((a-1) h) - 1) / (a-1)  e^((a-1) h),   a = f_alpha_divergence_coef
-// TRL from 0.29 drops the constants: the same in a plain difference. Where log-ratios are divided by
-// lengths first (ipo as mean, sigmoid_norm) they leave (1/n_l - 1/n_w) times the constant in TRL's
-// logit at the start, which phi(0) = 0 avoids; losses that are no difference refuse. Exponents count
-// as 80 above 80, as TRL's for alpha.
+// TRL from 0.29 drops the constants: the same in a plain difference. Where lengths divide the
+// log-ratios first (ipo as mean, sigmoid_norm) they leave (1/n_l - 1/n_w) times the constant in
+// TRL's logit at the start, which phi(0) = 0 avoids; losses that are no difference refuse.
+// Exponents count as 80 above 80, as TRL's for alpha.
 #pragma once
 #include <array>
 #include <cmath>

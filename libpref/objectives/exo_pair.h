@@ -4,8 +4,8 @@
 //   u = beta (h_w - h_l),   h = logp - ref_logp,   q = sigma(u)
 //   loss = q log(q / (1-e)) + (1-q) log((1-q) / e);   slope in u: q (1-q) (u - log((1-e) / e))
 //   reward of a branch: beta h
-// e = 0 has no finite value. The paper's 1e-3 is the default here; TRL's default is 0, which TRL 1.9
-// refuses and TRL up to 0.28 replaced by 1e-3.
+// e = 0 has no finite value. The paper's 1e-3 is the default here; TRL's is 0, which 1.9 refuses
+// and 0.28 replaced by 1e-3.
 #pragma once
 #include "libpref/base/options.h"
 #include "libpref/objectives/pair.h"

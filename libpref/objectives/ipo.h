@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPO. Azar et al. 2023, arXiv:2310.12036, eq. 17; beta is the paper's tau.
-//   H    = h_w / n_w - h_l / n_l (ipo_normalization: mean) or h_w - h_l (sum),   h = logp - ref_logp
+//   H    = h_w / n_w - h_l / n_l (ipo_normalization: mean) or h_w - h_l (sum),  h = logp - ref_logp
 //   loss = (H - 1 / (2 beta))^2
-//   dloss/dlogp_w = 2 (H - 1 / (2 beta)), over n_w for the mean; dloss/dlogp_l = minus that, over n_l
+//   dloss/dlogp_w = 2 (H - 1 / (2 beta)), over n_w for the mean;  dloss/dlogp_l: minus, over n_l
 //   reward of a branch: beta h
 // The paper writes sums. Its authors told TRL that their results are those of the mean, which TRL
 // and libpref take by default; up to 0.28 TRL also logged mean rewards.

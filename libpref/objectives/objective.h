@@ -56,8 +56,8 @@ class Objective {
 
   /// The row's share of the batch loss, its derivatives by the branches' logp, and the rewards of
   /// the first term that compares branches. Normalizers {1, n_w} give the loss of the row alone.
-  /// Throws ErrorKind::data: a margin that a term has no place for, a win probability or scores that
-  /// are needed and missing.
+  /// Throws ErrorKind::data: a margin that a term has no place for, missing win probabilities or
+  /// scores.
   RowLoss<double> operator()(const Row<double>& row, const Normalizers& normalizers) const;
 
  private:

@@ -3,7 +3,7 @@
 //   u    = beta (h_w - h_l) + alpha (n_w - n_l) - margin,   h = logp - ref_logp
 //   loss = -log sigma(u);   dloss/dlogp_w = -beta sigma(-u),   dloss/dlogp_l = beta sigma(-u)
 //   reward of a branch: beta h
-// A longer chosen response starts with a higher logit, so its length earns no gradient. alpha = 0 is
+// A longer chosen response starts with a higher logit, so its length earns no gradient. alpha = 0:
 // DPO.
 #pragma once
 #include "libpref/base/options.h"

@@ -3,7 +3,7 @@
 // arXiv:2403.00409.
 //   u    = beta (h_w - h_l) - margin,   h = logp - ref_logp
 //   loss = (-(1-e) log sigma(u) + e log sigma(-u)) / (1 - 2e)
-//   dloss/dlogp_w = -beta ((1-e) sigma(-u) + e sigma(u)) / (1 - 2e),  dloss/dlogp_l = -dloss/dlogp_w
+//   dloss/dlogp_w = -beta ((1-e) sigma(-u) + e sigma(u)) / (1 - 2e),  l: its negative
 //   reward of a branch: beta h
 // The loss is negative where u is large; e = 0 is DPO. As TRL, which only warns for e >= 1/2.
 #pragma once

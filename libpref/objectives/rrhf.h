@@ -2,7 +2,7 @@
 // RRHF: responses ranked by their mean log-prob. Yuan et al. 2023, arXiv:2304.05302.
 // Branches come best first; all pairs count. No reference.
 //   loss = sum_{i<j} max(0, a_j - a_i) - nll_weight logp_0,   a = logp / n
-//   dloss/dlogp_k = (better ones below a_k - worse ones above a_k) / n_k;  branch 0 also -nll_weight
+//   dloss/dlogp_k = (better ones below a_k - worse ones above a_k) / n_k;  0 also -nll_weight
 //   reward of a branch: a
 // The likelihood part is a sum over the best completion, so it is inside, not the term sft.
 #pragma once

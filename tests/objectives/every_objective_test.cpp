@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What holds for every objective in the list: the paper's value, gradients, finiteness, the start of
-// training, symmetries, options that do something.
+// What holds for every objective in the list: the paper's value, gradients, finiteness, the start
+// of training, symmetries, options that do something.
 #include <gmock/gmock.h>
 
 #include <algorithm>

@@ -37,7 +37,7 @@ inline const std::map<std::string, KnownProperties>& known_properties() {
   const Closed zero = [](O, R) { return 0.0; };
   const Closed one = [](O, R) { return 1.0; };
   const Closed log_two = [](O, R) { return std::log(2.0); };
-  // Labels flipped with probability e leave 1 - 2e of the logit between a pair and its mirror image.
+  // Labels flipped with probability e leave 1 - 2e of the logit between a pair and its mirror.
   const Closed mirrored = [h](O o, R r) {
     return -(1 - 2 * o.at("label_smoothing")) * o.at("beta") * (h(r, 0) - h(r, 1));
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// WPO's weight and f-divergences: by hand, on every objective of the list, and where they are refused.
+// WPO's weight and f-divergences: by hand, on every objective of the list, and where refused.
 #include <gmock/gmock.h>
 
 #include <array>

@@ -5,7 +5,7 @@
 //   L(1.5) = 0.2014132779827525    L(-1.5) = 1.7014132779827525
 //   L(1)   = 0.3132616875182228    L(-1)   = 1.3132616875182228
 //   L(0.5) = 0.4740769841801067    L(-0.5) = 0.9740769841801067
-//   sigma(1.5) = 0.8175744761936437   sigma(1) = 0.7310585786300049   sigma(0.5) = 0.6224593312018546
+//   sigma(1.5) = 0.8175744761936437  sigma(1) = 0.7310585786300049  sigma(0.5) = 0.6224593312018546
 #include <cmath>
 
 #include "libpref/objectives/list.h"
@@ -133,8 +133,8 @@ TEST(APODownTest, Value) {
 }
 
 TEST(APOTest, DirectionsAtTheStart) {
-  // Zero: chosen up, rejected down. Down: at the reference only the rejected one moves, and once the
-  // two differ the chosen one falls too.
+  // Zero: chosen up, rejected down. Down: at the reference only the rejected one moves, and once
+  // the two differ the chosen one falls too.
   Row<double> start = pair();
   for (auto& branch : start.branch) branch.ref_logp = branch.logp;
   EXPECT_LT(APOZero{}(start).d_logp[0], 0);
@@ -154,7 +154,7 @@ TEST(DiscoPOPTest, Value) {
 }
 
 TEST(DiscoPOPTest, FarBelowItIsLogistic) {
-  // u = -2e5 at tau 0.05: the blend is all logistic, where a product of 0 and e^200000 has no value.
+  // u = -2e5 at tau 0.05: the blend is all logistic, where 0 times e^200000 has no value.
   Row<double> row;
   row.branch[0].logp = -2e6;
   const RowLoss<double> out = DiscoPOP{.beta = 0.1}(row);

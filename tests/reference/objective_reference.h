@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Losses as their papers write them, in long double and without any of the care that a product needs
-// at extremes; independent of libpref/objectives. Branch 0 is the chosen response, 1 the rejected.
+// Losses as their papers write them, in long double and without the care that a product needs at
+// extremes; independent of libpref/objectives. Branch 0 is the chosen response, 1 the rejected.
 #pragma once
 #include <algorithm>
 #include <cmath>
