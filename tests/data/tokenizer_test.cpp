@@ -85,7 +85,8 @@ TEST(Tokenizer, ValueOfAddedTokens) {
 
 TEST(Tokenizer, RejectsFoldersThatContradictThemselves) {
   const TempFolder folder;
-  EXPECT_THAT(error_of([&] { load_tokenizer(folder.path()); }), HasSubstr("no tokenizer.json, tokenizer.model"));
+  EXPECT_THAT(error_of([&] { load_tokenizer(folder.path()); }),
+              HasSubstr("no tokenizer.json, tokenizer.model"));
   EXPECT_THAT(error_of([&] { load_tokenizer(folder.path() + "/x"); }), HasSubstr("no such file"));
   folder.write("tokenizer.model", tiny_model());
   const auto error_with = [&](const char* config) {

@@ -5,7 +5,8 @@
 
 English answers from ../shared/data where present, otherwise generated text; one string a row, as data sets are
 encoded. Vocabularies: the real Llama-3 ranks for tiktoken where present, and ones trained here on the text itself
-for tokenizer.json. Rounds of the implementations alternate; the best round of each counts. Ids must be equal."""
+for tokenizer.json. Processor time of one
+thread; rounds of the implementations alternate, and the best of each counts. The numbers of ids must be equal."""
 
 import argparse
 import base64
@@ -72,9 +73,9 @@ def time_ours(program, path, texts):
 
 
 def timed(encode, texts):
-    start = time.perf_counter()
+    start = time.process_time()
     count = sum(len(encode(text)) for text in texts)
-    return time.perf_counter() - start, count
+    return time.process_time() - start, count
 
 
 def compare(name, size, rounds, runners):

@@ -146,8 +146,8 @@ def _fallback_bpe(across_spaces=False, **model):
         merges.append((SPACE * (n // 2), SPACE * (n // 2)))
         pieces.append(SPACE * n)
     if across_spaces:
-        merges += [(",", SPACE), (",", SPACE + "the")]
-        pieces += ["," + SPACE, "," + SPACE + "the"]
+        merges += [(".", SPACE), ("a", SPACE + "the"), ("a", SPACE)]
+        pieces += ["." + SPACE, "a" + SPACE + "the", "a" + SPACE]
     options = {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, **model}
     return Tokenizer(models.BPE({p: i for i, p in enumerate(dict.fromkeys(pieces))}, merges, **options))
 

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "libpref/base/error.h"
+#include "libpref/data/tokenizers/package_tables.h"
 
 namespace pref {
 
@@ -23,7 +24,9 @@ bool is_ascii(std::string_view text) {
   return any < 0x80;
 }
 
-void append_normal_form(std::string_view text, NormalForm form, std::string& out) {
+namespace {
+
+void append_mapped(std::string_view text, NormalForm form, std::string& out) {
   if (is_ascii(text)) {
     out.append(text);
     return;
@@ -43,6 +46,25 @@ void append_normal_form(std::string_view text, NormalForm form, std::string& out
   out.append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(size));
 }
 
+utf8proc_category_t category(char32_t character) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(character));
+}
+
+}  // namespace
+
+void append_normal_form(std::string_view text, NormalForm form, std::string& out) {
+  // Nothing moves or joins across an inert character, so the text between two is a text of its own.
+  size_t first = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    if (!inert_in_normal_forms(next_character(text, at))) continue;
+    append_mapped(text.substr(first, begin - first), form, out);
+    out.append(text.substr(begin, at - begin));
+    first = at;
+  }
+  append_mapped(text.substr(first), form, out);
+}
+
 void append_lower_case(std::string_view text, std::string& out) {
   for (size_t at = 0; at < text.size();) {
     const char32_t character = next_character(text, at);
@@ -50,25 +72,24 @@ void append_lower_case(std::string_view text, std::string& out) {
       out += static_cast<char>(character >= 'A' && character <= 'Z' ? character + 32 : character);
     else if (character == 0x130)  // the only character whose lower case is two characters
       out += "i\xCC\x87";
+    else if (const char32_t later = later_lower_case(character); later != 0)
+      append_character(out, later);
     else
       append_character(
           out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(character))));
   }
 }
 
-namespace {
-utf8proc_category_t category(char32_t character) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(character));
-}
-}  // namespace
-
 void append_without_marks(std::string_view text, std::string& out) {
+  const auto is_mark = [](char32_t c) {
+    const auto kind = category(c);
+    const bool mark = kind == UTF8PROC_CATEGORY_MN || kind == UTF8PROC_CATEGORY_MC ||
+                      kind == UTF8PROC_CATEGORY_ME;
+    return (mark && !later_mark(c)) || c == 0x1CF2 || c == 0x1CF3;  // marks until Unicode 12
+  };
   for (size_t at = 0; at < text.size();) {
     const size_t first = at;
-    const auto kind = category(next_character(text, at));
-    if (kind != UTF8PROC_CATEGORY_MN && kind != UTF8PROC_CATEGORY_MC &&
-        kind != UTF8PROC_CATEGORY_ME)
-      out.append(text.substr(first, at - first));
+    if (!is_mark(next_character(text, at))) out.append(text.substr(first, at - first));
   }
 }
 
@@ -82,7 +103,7 @@ bool is_numeric(char32_t c) {
   if (c < 0x80) return c >= '0' && c <= '9';
   const auto kind = category(c);
   return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL ||
-         kind == UTF8PROC_CATEGORY_NO;
+         kind == UTF8PROC_CATEGORY_NO || later_number(c);
 }
 
 bool is_punctuation_mark(char32_t c) {
@@ -90,7 +111,8 @@ bool is_punctuation_mark(char32_t c) {
     return (c >= 0x21 && c <= 0x2F) || (c >= 0x3A && c <= 0x40) || (c >= 0x5B && c <= 0x60) ||
            (c >= 0x7B && c <= 0x7E);
   const auto kind = category(c);
-  return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
+  if (c == 0x166D || c == 0x111C9) return true;  // punctuation when the package's table was made
+  return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO && !later_punctuation(c);
 }
 
 size_t white_space_prefix(std::string_view text) {
