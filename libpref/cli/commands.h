@@ -43,6 +43,14 @@ struct TokenizeArguments {
 /// stdout: an array of ids.
 int tokenize(const TokenizeArguments& arguments, std::istream& in, std::ostream& out);
 
+struct RenderArguments {
+  std::string model, chat_template;  ///< a folder or a file with the template
+  std::optional<std::string> bos_token, eos_token;
+};
+/// stdin: {"messages": [...], "add_generation_prompt": bool, ...any variable of the template} a
+/// line; stdout: the text as a JSON string.
+int render(const RenderArguments& arguments, std::istream& in, std::ostream& out);
+
 /// Versions and paths of every library in use, threads, and the memory a training run of `model`
 /// takes ("" = no plan).
 int doctor(const std::string& model, std::ostream& out);

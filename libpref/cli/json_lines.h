@@ -14,7 +14,8 @@
 namespace pref::cli {
 
 /// answer(value) returns the JSON text of the answer. Returns 0 or 65.
-template <class Answer>
+/// Json: nlohmann::ordered_json where the order of members matters.
+template <class Json = nlohmann::json, class Answer>
 int answer_json_lines(std::istream& in, std::ostream& out, const Answer& answer) {
   int code = 0;
   int64_t number = 0;
@@ -22,7 +23,7 @@ int answer_json_lines(std::istream& in, std::ostream& out, const Answer& answer)
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
-      out << answer(nlohmann::json::parse(line)) << "\n";
+      out << answer(Json::parse(line)) << "\n";
     } catch (const nlohmann::json::exception& error) {
       code = static_cast<int>(ErrorKind::data);
       out << JsonObject()

@@ -18,6 +18,8 @@ Examples:
   pref logps --model my-llama --data pairs.jsonl > logps.jsonl
   echo '{"logps/chosen": -9, "logps/rejected": -12, "ref_logps/chosen": -10, "ref_logps/rejected": -11}' \
     | pref loss --objective dpo --set beta=0.1
+  echo '{"messages": [{"role": "user", "content": "Hello"}], "add_generation_prompt": true}' \
+    | pref render --model my-llama
   echo '"Hello there"' | pref tokenize --model my-llama
   pref doctor --model my-llama
 
@@ -71,6 +73,15 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   tokenize_app->add_flag("--add-special-tokens", tokenize_arguments.add_special_tokens,
                          "plain text begins with BOS where the model has one");
   tokenize_app->callback([&] { chosen = [&] { return tokenize(tokenize_arguments, in, out); }; });
+
+  auto* render_app =
+      app.add_subcommand("render", "conversations on stdin (JSONL) to text, by a chat template");
+  RenderArguments render_arguments;
+  render_app->add_option("--model", render_arguments.model, "folder with a chat template");
+  render_app->add_option("--template", render_arguments.chat_template, "file with a template");
+  render_app->add_option("--bos-token", render_arguments.bos_token, "instead of the folder's");
+  render_app->add_option("--eos-token", render_arguments.eos_token, "instead of the folder's");
+  render_app->callback([&] { chosen = [&] { return render(render_arguments, in, out); }; });
 
   auto* doctor_app =
       app.add_subcommand("doctor", "libraries in use, threads, and the memory plan of a model");

@@ -2,6 +2,7 @@
 #include "libpref/cli/commands.h"
 #include "libpref/cli/json_lines.h"
 #include "libpref/data/chat_template.h"
+#include "libpref/data/jinja/chat.h"
 #include "libpref/data/tokenizer.h"
 
 namespace pref::cli {
@@ -31,15 +32,21 @@ int tokenize(const TokenizeArguments& arguments, std::istream& in, std::ostream&
     return id ? tokenizer->piece(*id) : std::string();
   };
   const TemplateTokens tokens{piece(tokenizer->special().bos), piece(tokenizer->special().eos)};
+  std::optional<ChatTemplate> folder_template;
+  if (format == ChatFormat::automatic && !tokenizer->chat_template().empty())
+    folder_template.emplace(tokenizer->chat_template());
   return answer_json_lines(in, out, [&](const nlohmann::json& json) {
     std::vector<int32_t> ids;
     if (json.is_object() && json.contains("messages")) {
-      require(format != ChatFormat::automatic, ErrorKind::option, "tokenize",
+      require(format != ChatFormat::automatic || folder_template, ErrorKind::option, "tokenize",
               "a chat format is required for conversations and ", arguments.model,
-              " names none that is known. Pass --chat-format zephyr, chatml, qwen2, qwen2.5 or "
+              " has no chat template. Pass --chat-format zephyr, chatml, qwen2, qwen2.5 or "
               "llama-2.");
       const bool prompt = json.value("add_generation_prompt", false);
-      ids = tokenizer->encode(render_chat(format, messages_of(json["messages"]), tokens, prompt));
+      const auto messages = messages_of(json["messages"]);
+      ids = tokenizer->encode(format == ChatFormat::automatic
+                                  ? render_with_template(*folder_template, messages, tokens, prompt)
+                                  : render_chat(format, messages, tokens, prompt));
     } else {
       const nlohmann::json& text = json.is_object() && json.contains("text") ? json["text"] : json;
       require(text.is_string(), ErrorKind::data, "tokenize",

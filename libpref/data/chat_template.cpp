@@ -148,21 +148,30 @@ std::string render_chat(ChatFormat format, const std::vector<Message>& messages,
        "a chat format is required: zephyr, chatml, qwen2, qwen2.5 or llama-2");
 }
 
-RenderedChat render_chat_pair(ChatFormat format, const std::vector<Message>& prompt,
-                              const std::vector<Message>& completion,
-                              const TemplateTokens& tokens) {
+RenderedChat render_chat_pair(const ChatText& render, std::string_view name,
+                              const std::vector<Message>& prompt,
+                              const std::vector<Message>& completion) {
   const bool continues = !prompt.empty() && prompt.back().role == "assistant";
   std::vector<Message> whole = prompt;
   whole.insert(whole.end(), completion.begin(), completion.end());
-  RenderedChat out{.prompt = render_chat(format, prompt, tokens, !continues)};
-  const std::string text = render_chat(format, whole, tokens, false);
+  RenderedChat out{.prompt = render(prompt, !continues)};
+  const std::string text = render(whole, false);
   if (!text.starts_with(out.prompt))
-    fail(ErrorKind::data, kWhere, "the ", name_of(format),
+    fail(ErrorKind::data, kWhere, "the ", name,
          " format renders the prompt alone unlike the beginning of the whole conversation. Must "
-         "the completion begin "
-         "with an assistant message?");
+         "the completion begin with an assistant message?");
   out.completion = text.substr(out.prompt.size());
   return out;
+}
+
+RenderedChat render_chat_pair(ChatFormat format, const std::vector<Message>& prompt,
+                              const std::vector<Message>& completion,
+                              const TemplateTokens& tokens) {
+  return render_chat_pair(
+      [&](const std::vector<Message>& messages, bool add_generation_prompt) {
+        return render_chat(format, messages, tokens, add_generation_prompt);
+      },
+      name_of(format), prompt, completion);
 }
 
 }  // namespace pref

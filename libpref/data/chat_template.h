@@ -10,6 +10,7 @@
 //   llama-2   meta-llama/Llama-2-chat
 #pragma once
 #include <array>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,11 +51,18 @@ struct TemplateTokens {
 std::string render_chat(ChatFormat format, const std::vector<Message>& messages,
                         const TemplateTokens& tokens, bool add_generation_prompt);
 
+/// Renders a conversation; `add_generation_prompt` opens an assistant turn at the end.
+using ChatText =
+    std::function<std::string(const std::vector<Message>&, bool add_generation_prompt)>;
+
 struct RenderedChat {
   std::string prompt, completion;  ///< prompt + completion is the whole conversation's text
 };
 /// Splits the conversation prompt + completion where the completion begins. The prompt ends in a
 /// generation prompt unless its last message is the assistant's.
+RenderedChat render_chat_pair(const ChatText& render, std::string_view name,
+                              const std::vector<Message>& prompt,
+                              const std::vector<Message>& completion);
 RenderedChat render_chat_pair(ChatFormat format, const std::vector<Message>& prompt,
                               const std::vector<Message>& completion, const TemplateTokens& tokens);
 

@@ -26,14 +26,20 @@ Texts render(const PreferenceRow& row, const EncodeOptions& options, const Templ
       texts.completions.push_back(branch.text);
       continue;
     }
-    require(options.chat_format != ChatFormat::automatic, ErrorKind::option, "encode_row",
-            row.place,
-            ": the row is a conversation and the tokenizer's folder names no known chat format. "
-            "Set chat_format to "
-            "zephyr, chatml, qwen2, qwen2.5 or llama-2.");
+    const bool by_folder = options.chat_format == ChatFormat::automatic;
+    require(!by_folder || options.folder_template, ErrorKind::option, "encode_row", row.place,
+            ": the row is a conversation and the tokenizer's folder has no chat template. Set "
+            "chat_format to zephyr, chatml, qwen2, qwen2.5 or llama-2.");
     try {
       RenderedChat chat =
-          render_chat_pair(options.chat_format, row.prompt.messages, branch.messages, tokens);
+          by_folder
+              ? render_chat_pair(
+                    [&](const std::vector<Message>& messages, bool add_generation_prompt) {
+                      return render_with_template(*options.folder_template, messages, tokens,
+                                                  add_generation_prompt);
+                    },
+                    "folder's chat", row.prompt.messages, branch.messages)
+              : render_chat_pair(options.chat_format, row.prompt.messages, branch.messages, tokens);
       texts.prompt =
           std::move(chat.prompt);  // the same for every branch: it depends on the prompt alone
       texts.completions.push_back(std::move(chat.completion));

@@ -3,12 +3,14 @@
 // apart and joined as ids, EOS by an explicit policy, lengths by the truncation planner.
 #pragma once
 #include <array>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "libpref/base/options.h"
 #include "libpref/data/chat_template.h"
+#include "libpref/data/jinja/chat.h"
 #include "libpref/data/rows.h"
 #include "libpref/data/tokenizer.h"
 #include "libpref/data/truncation.h"
@@ -31,8 +33,9 @@ constexpr std::array<EnumName<EosPolicy>, 3> enum_names(EosPolicy) {
 }
 
 struct EncodeOptions {
-  ChatFormat chat_format =
-      ChatFormat::automatic;  ///< automatic: conversations are refused, the caller resolves it
+  /// automatic: `folder_template` renders conversations; without one they are refused.
+  ChatFormat chat_format = ChatFormat::automatic;
+  std::shared_ptr<const ChatTemplate> folder_template;
   EosPolicy eos_policy = EosPolicy::append_if_absent;
   LengthLimits limits;
 };

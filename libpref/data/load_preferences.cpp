@@ -94,6 +94,8 @@ class Loader {
     encode_.chat_format = options.chat_format == ChatFormat::automatic
                               ? parse_chat_format(tokenizer.chat_format())
                               : options.chat_format;
+    if (encode_.chat_format == ChatFormat::automatic && !tokenizer.chat_template().empty())
+      encode_.folder_template = std::make_shared<ChatTemplate>(tokenizer.chat_template());
     encode_.eos_policy = options.eos_policy;
     encode_.limits = {options.max_length, options.max_prompt_length, options.max_completion_length,
                       options.truncation_mode};
@@ -107,6 +109,7 @@ class Loader {
     for (const auto& entry : enum_names(ChatFormat{}))
       if (entry.value == encode_.chat_format && entry.value != ChatFormat::automatic)
         data_.report.chat_format = std::string(entry.name);
+    if (encode_.folder_template) data_.report.chat_format = "the folder's template";
   }
 
   void load_file(const std::string& path) {

@@ -235,6 +235,26 @@ TEST_F(Cli, RefusesOptionsOfOtherObjectives) {
                ErrorKind::option, "no effect with simpo");
 }
 
+TEST_F(Cli, RenderByATemplate) {
+  const std::string file = folder.write(
+      "chat.jinja",
+      "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+      "{% if add_generation_prompt %}<assistant>{% endif %}{{ tools | tojson if tools else '' }}");
+  const Answer answer = pref_command(
+      {"render", "--template", file, "--bos-token", "[B]"},
+      R"({"messages": [{"role": "user", "content": "hi"}], "add_generation_prompt": true})"
+      "\n"
+      R"({"messages": [], "tools": [{"z": 1, "a": 2}]})"
+      "\n7\n");
+  EXPECT_EQ(answer.code, 65);
+  const auto lines = answer.lines();
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0], "[B]<user>hi<assistant>");
+  EXPECT_EQ(lines[1], R"([B][{"z": 1, "a": 2}])");  // members in the order they came
+  EXPECT_TRUE(lines[2].contains("error"));
+  expect_error(pref_command({"render"}), ErrorKind::option, "--template");
+}
+
 // Told to stop by a signal: a checkpoint, exit code 75, and a later call goes on.
 TEST_F(Cli, SigtermSavesAndAsksToBeStartedAgain) {
   const std::string file = config("resume_from_checkpoint: auto\nlogging_steps: 1\n");

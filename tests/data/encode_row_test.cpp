@@ -150,5 +150,26 @@ TEST_F(EncodeRow, ValueOfAConversation) {
   EXPECT_EQ(error_code(row, *t, {.chat_format = ChatFormat::llama2}), "bad_turns");
 }
 
+TEST_F(EncodeRow, ValueByTheFoldersTemplate) {
+  const auto t = tokenizer();
+  PreferenceRow row{
+      .prompt = {.messages = {{"user", "a"}}},
+      .branches = {{.messages = {{"assistant", "b"}}}, {.messages = {{"assistant", "c"}}}}};
+  const auto by = [](const char* text) {
+    return EncodeOptions{.folder_template = std::make_shared<ChatTemplate>(text)};
+  };
+  const EncodedRow out = encode_row(
+      row, *t,
+      by("{{ bos_token }}{% for m in messages %}{{ ' [INST] ' if m.role == 'user' else '' }}"
+         "{{ m.content }}{{ ' [/INST] ' if m.role == 'user' else eos_token }}{% endfor %}"));
+  EXPECT_EQ(t->decode(out.row.prompt), "<s> [INST] a [/INST] ");
+  EXPECT_EQ(out.row.branches[0].back(), 2);
+  EXPECT_EQ(t->decode(out.row.branches[1]), "c</s>");
+  // What the template refuses names its reason; a prompt that is no beginning of the whole, too.
+  EXPECT_EQ(error_code(row, *t, by("{{ raise_exception('no such role') }}")), "bad_turns");
+  EXPECT_EQ(error_code(row, *t, by("{{ messages | length }}{{ messages[-1].content }}")),
+            "bad_turns");
+}
+
 }  // namespace
 }  // namespace pref

@@ -3,6 +3,7 @@
 #include "libpref/data/jinja/chat.h"
 
 #include "libpref/base/error.h"
+#include "libpref/base/json_text.h"
 #include "libpref/base/utf8.h"
 #include "libpref/data/jinja/evaluator.h"
 #include "libpref/data/jinja/json.h"
@@ -106,6 +107,19 @@ std::string ChatTemplate::render(std::string_view messages, std::string_view var
   } catch (const jinja::Failure& failure) {
     fail_in(name_, failure);
   }
+}
+
+std::string render_with_template(const ChatTemplate& chat_template,
+                                 const std::vector<Message>& messages, const TemplateTokens& tokens,
+                                 bool add_generation_prompt) {
+  JsonArray list;
+  for (const Message& message : messages)
+    list.add_raw(JsonObject().add("role", message.role).add("content", message.content).str());
+  return chat_template.render(list.str(), JsonObject()
+                                              .add("bos_token", tokens.bos)
+                                              .add("eos_token", tokens.eos)
+                                              .add("add_generation_prompt", add_generation_prompt)
+                                              .str());
 }
 
 std::string render_chat_template(std::string_view template_text, std::string_view messages,

@@ -8,7 +8,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "libpref/data/chat_template.h"
 #include "libpref/data/jinja/limits.h"
 
 namespace pref {
@@ -39,6 +41,11 @@ class ChatTemplate {
   std::string name_;
   TemplateLimits limits_;
 };
+
+/// The conversation by a folder's template, which sees the texts of BOS and EOS.
+std::string render_with_template(const ChatTemplate& chat_template,
+                                 const std::vector<Message>& messages, const TemplateTokens& tokens,
+                                 bool add_generation_prompt);
 
 /// ChatTemplate(template_text).render(messages, variables).
 std::string render_chat_template(std::string_view template_text, std::string_view messages,
