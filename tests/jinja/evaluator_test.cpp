@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chat templates, worked by hand. tests/python/test_chat_template_evaluator.py compares thousands of
-// renderings with jinja2 itself.
+// Chat templates, worked by hand. tests/python/test_chat_template_evaluator.py compares thousands
+// of renderings with jinja2 itself.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

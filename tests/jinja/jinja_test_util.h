@@ -8,7 +8,8 @@
 namespace pref::testing {
 
 inline const std::string kTalk =
-    R"([{"role":"system","content":"S"},{"role":"user","content":" hi "},{"role":"assistant","content":"ho"}])";
+    R"([{"role":"system","content":"S"},{"role":"user","content":" hi "},)"
+    R"({"role":"assistant","content":"ho"}])";
 
 /// The rendered text; an error's message in its place, behind "! ".
 inline std::string render(const std::string& text, const std::string& messages = "[]",

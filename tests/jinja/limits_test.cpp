@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A template that a stranger made may fail, but it neither hangs, nor fills the memory, nor crashes.
+// A template that a stranger made may fail, but it neither hangs, nor fills the memory, nor
+// crashes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

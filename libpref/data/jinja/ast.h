@@ -60,8 +60,8 @@ struct Expr {
   std::string name;  ///< of names, members, attributes, filters and tests
   Value value;       ///< of constants
   /// Operands in order of writing. condition: test, then, perhaps else. slice: the container, start,
-  /// stop, step (null where left out). call: what is called. dict: keys and values in turn. filter:
-  /// null in the filter of a block.
+  /// stop, step (null where left out). call: what is called. dict: keys and values in turn.
+  /// filter: null in the filter of a block.
   std::vector<ExprPtr> parts;
   std::vector<Relation> relations;  ///< relations[i] stands between parts[i] and parts[i + 1]
   CallSyntax call;

@@ -111,7 +111,7 @@ Evaluator::Flow Evaluator::run_loop(const Stmt& stmt, const ScopePtr& scope, std
     };
   }
   const Value as_value = Value::object(Kind::loop, loop);
-  // As in jinja2's compiled code, a round that ends in break or continue counts as none for the else.
+  // As in jinja2's compiled code, a round that ends in break or continue is none for the else.
   bool had_round = false;
   while (loop->advance()) {
     const ScopePtr inner = inner_scope(scope);
