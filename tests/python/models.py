@@ -43,7 +43,7 @@ REFERENCE_SIZES = dict(
 )
 
 # Moves the mean reward margin of the reference profile by at least 1 nat in 10 steps of 4 pairs.
-REFERENCE_LEARNING_RATE = 2e-5
+REFERENCE_LEARNING_RATE = 1e-5
 
 _TINY_SIZES = dict(
     hidden_size=32,
