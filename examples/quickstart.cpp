@@ -202,7 +202,7 @@ int run(const std::string& folder, const QuickstartOptions& options) {
                   .tokens_per_microbatch = 2048,
                   .logging_steps = 5,
                   .eval_strategy = Interval::steps,
-                  .eval_steps = 100,
+                  .eval_steps = 250,
                   .save_strategy = Interval::no});
   const ReferenceLogps reference = dpo.reference_logps(held_out.rows);
   const double accuracy_before = held_out_accuracy(dpo, held_out, reference);
