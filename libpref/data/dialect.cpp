@@ -355,17 +355,18 @@ class RowParser {
           id != nullptr && (id->is_string() || id->is_number()))
         out_.row.id = id->text;
     if (const JsonValue* weight = root_.find("weight"); weight != nullptr && !weight->is_null()) {
-      out_.row.weight = number(*weight, "/weight");
-      if (out_.row.weight < 0)
+      out_.row.facts.weight = number(*weight, "/weight");
+      if (out_.row.facts.weight < 0)
         refuse("bad_type", *weight, "/weight is " + weight->text + ", expected at least 0");
     }
     if (const JsonValue* margin = root_.find("margin"); margin != nullptr && !margin->is_null())
-      out_.row.margin = number(*margin, "/margin");
+      out_.row.facts.margin = number(*margin, "/margin");
     const JsonValue *chosen = root_.find("score_chosen"), *rejected = root_.find("score_rejected");
     if (branches_.size() == 2 && chosen != nullptr && rejected != nullptr && !chosen->is_null() &&
         !rejected->is_null()) {
-      out_.row.scores = {number(*chosen, "/score_chosen"), number(*rejected, "/score_rejected")};
-      if (out_.row.scores[0] < out_.row.scores[1])
+      out_.row.facts.scores = {number(*chosen, "/score_chosen"),
+                               number(*rejected, "/score_rejected")};
+      if (out_.row.facts.scores[0] < out_.row.facts.scores[1])
         refuse("inverted_scores", *chosen,
                "/score_chosen is " + chosen->text + ", below /score_rejected, " + rejected->text);
     }

@@ -119,7 +119,7 @@ EncodedRow encode_row(const PreferenceRow& row, const Tokenizer& tokenizer,
                               .eos = special.eos ? tokenizer.piece(*special.eos) : ""};
   const Texts texts = render(row, options, tokens);
   EncodedRow out;
-  out.row = {.id = row.id, .place = row.place, .weight = row.weight, .margin = row.margin};
+  out.row = {.id = row.id, .place = row.place, .facts = row.facts};
   std::vector<std::string>& notes = out.notes;
   bool special_in_text = mentions(row.prompt, tokens.bos) || mentions(row.prompt, tokens.eos);
   for (const Content& branch : row.branches)

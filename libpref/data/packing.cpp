@@ -62,8 +62,8 @@ PackingPlan pack_rows(std::span<const TokenizedRow> rows, std::span<const int64_
     }
     plan.row_first_sequence.push_back(plan.num_sequences());
     plan.row_ids.push_back(index);
-    plan.row_weight.push_back(row.weight);
-    plan.row_margin.push_back(row.margin);
+    plan.row_weight.push_back(row.facts.weight);
+    plan.row_margin.push_back(row.facts.margin);
   }
   return plan;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two forms of a training row: as read (text or messages) and as trained on (token ids).
-// A row is a prompt with k branches: 2 for a pair (chosen, rejected), 1 for supervised fine-tuning,
-// more for lists.
+// A row is a prompt with k branches: 2 for a pair (chosen, rejected), 1 for supervised fine-tuning
+// and for unpaired feedback, more for lists, none for prompts alone.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -23,15 +23,22 @@ struct Content {
   bool conversational() const { return !messages.empty(); }
 };
 
+/// What a file says of a row beside its texts. Per-branch lists are empty where the file has none.
+struct RowFacts {
+  std::vector<double> scores;           ///< [branches] reward of each response, any scale
+  std::vector<double> win_probability;  ///< [branches] in [0, 1], itself counted as 1/2
+  std::optional<bool> desirable;        ///< unpaired feedback on the only branch
+  double weight = 1;
+  double margin = 0;
+};
+
 /// One row as read. Branch 0 is chosen, branch 1 rejected, further ones as the dialect names them.
 struct PreferenceRow {
   std::string id;     ///< the file's own id, else "file:line"
   std::string place;  ///< "path:line", for errors about this row
   Content prompt;     ///< may be empty for implicit prompts before they are extracted
   std::vector<Content> branches;
-  std::vector<double> scores;  ///< per branch, empty when the file has none
-  double weight = 1;
-  double margin = 0;
+  RowFacts facts;
 };
 
 /// One row as trained on. Ids are in [0, vocab_size).
@@ -40,8 +47,11 @@ struct TokenizedRow {
   std::vector<int32_t> prompt;  ///< at least one token (BOS where the model has one)
   std::vector<std::vector<int32_t>>
       branches;  ///< each at least one token, EOS included by the EOS policy
-  double weight = 1;
-  double margin = 0;
+  /// The prompt that the reference policy sees, where it is another one (LongPO); empty: `prompt`.
+  std::vector<int32_t> reference_prompt;
+  /// [branches][tokens] per-token rewards (T-REG) or judgments (CUT); empty where the file has none.
+  std::vector<std::vector<double>> token_rewards;
+  RowFacts facts;
   int64_t num_tokens() const {  ///< prompt once, plus every branch
     int64_t n = static_cast<int64_t>(prompt.size());
     for (const auto& branch : branches) n += static_cast<int64_t>(branch.size());

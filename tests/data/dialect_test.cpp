@@ -22,8 +22,8 @@ TEST(Dialect, ValueStandard) {
   EXPECT_EQ(parsed.row.branches[0].text, "c");
   EXPECT_EQ(parsed.row.branches[1].text, "r");
   EXPECT_EQ(parsed.row.id, "7");
-  EXPECT_EQ(parsed.row.weight, 0.5);
-  EXPECT_EQ(parsed.row.margin, -1);
+  EXPECT_EQ(parsed.row.facts.weight, 0.5);
+  EXPECT_EQ(parsed.row.facts.margin, -1);
   EXPECT_THAT(parsed.extra_keys, ElementsAre("x"));
 }
 

@@ -48,15 +48,15 @@ class EncodeRow : public ::testing::Test {
 TEST_F(EncodeRow, ValueOneBosOneEos) {
   const auto t = tokenizer();
   auto row = text_row("a", " a", "b");
-  row.weight = 3;
-  row.margin = -2;
+  row.facts.weight = 3;
+  row.facts.margin = -2;
   const EncodedRow out = encode_row(row, *t, {});
   EXPECT_THAT(out.row.prompt, ElementsAre(1, kSpaceA));
   EXPECT_THAT(out.row.branches[0], ElementsAre(kSpaceA, 2));
   EXPECT_THAT(out.row.branches[1],
               ElementsAre(kB, 2));  // no spurious space before the continuation
-  EXPECT_EQ(out.row.weight, 3);
-  EXPECT_EQ(out.row.margin, -2);
+  EXPECT_EQ(out.row.facts.weight, 3);
+  EXPECT_EQ(out.row.facts.margin, -2);
   EXPECT_EQ(out.row.id, "i");
 }
 

@@ -21,8 +21,7 @@ std::vector<TokenizedRow> two_rows() {
                     .place = "f:1",
                     .prompt = {1, 10, 11},
                     .branches = {{20, 21}, {30}},
-                    .weight = 0.5,
-                    .margin = 2};
+                    .facts = {.weight = 0.5, .margin = 2}};
   TokenizedRow single{.id = "s", .place = "f:2", .prompt = {1}, .branches = {{40, 41, 42}}};
   return {pair, single};
 }

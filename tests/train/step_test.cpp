@@ -25,8 +25,8 @@ struct Problem {
     RandomStream random(3, "test reference");
     std::vector<double> values;
     for (auto& row : rows) {
-      row.weight = 0.5 + random.uniform();
-      row.margin = random.normal();
+      row.facts.weight = 0.5 + random.uniform();
+      row.facts.margin = random.normal();
       for (const auto& branch : row.branches)
         values.push_back(-2.5 * static_cast<double>(branch.size()) + random.normal());
     }

@@ -113,7 +113,7 @@ TEST(Trainer, StopsBeforeAnUpdateThatIsNotFinite) {
 TEST(Trainer, StopsBeforeAGradientThatIsNotFinite) {
   Model model = toy_model();
   std::vector<TokenizedRow> rows = counting_rows(4);
-  rows[1].weight = 1e300;
+  rows[1].facts.weight = 1e300;
   const std::string before = model.weights_digest();
   DPOTrainer trainer(model, {}, toy_options());
   const std::string text = error_of(ErrorKind::non_finite, [&] { trainer.fit(data_of(rows)); });
