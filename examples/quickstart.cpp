@@ -20,7 +20,7 @@
 
 #include "examples/world/world.h"
 #include "examples/world/world_scorers.h"
-#include "examples/world/world_tokenizer.h"
+#include "examples/world_training.h"
 #include "libpref/base/log.h"
 #include "libpref/base/option_help.h"
 #include "libpref/base/terminal.h"
@@ -33,103 +33,24 @@ using namespace pref;
 
 struct QuickstartOptions {
   WorldOptions world;
-  int64_t vocab_size = 704, hidden_size = 160, layers = 3;
-  int64_t sft_rows = 48000, sft_batch = 32, pairs = 12000, dpo_batch = 16, held_out_pairs = 500,
-          samples = 200;
-  double sft_learning_rate = 2e-3, dpo_learning_rate = 1.5e-4, beta = 0.3, temperature = 1;
-  double initializer_range = 0.05;
+  StartOptions start;
+  int64_t pairs = 12000, dpo_batch = 16, held_out_pairs = 500, samples = 200;
+  double dpo_learning_rate = 1.5e-4, beta = 0.3, temperature = 1;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     WorldOptions::fields(self.world, visit);
-    visit("vocab_size", self.vocab_size, at_least(320), "most pieces of the tokenizer");
-    visit("hidden_size", self.hidden_size, at_least(32), "width of the model; a multiple of 32");
-    visit("initializer_range", self.initializer_range, above(0),
-          "standard deviation of the random weights");
-    visit("layers", self.layers, at_least(1), "depth of the model");
-    visit("sft_rows", self.sft_rows, at_least(1), "answers for supervised fine-tuning, one pass");
-    visit("sft_batch", self.sft_batch, at_least(1), "answers per update");
+    StartOptions::fields(self.start, visit);
     visit("pairs", self.pairs, at_least(1), "preference pairs for DPO, one pass");
     visit("dpo_batch", self.dpo_batch, at_least(1), "pairs per update");
     visit("held_out_pairs", self.held_out_pairs, at_least(1),
           "pairs of unseen prompts for the accuracy");
     visit("samples", self.samples, at_least(1), "unseen prompts answered before and after");
-    visit("sft_learning_rate", self.sft_learning_rate, above(0), "peak learning rate of SFT");
     visit("dpo_learning_rate", self.dpo_learning_rate, above(0), "peak learning rate of DPO");
     visit("beta", self.beta, above(0), "DPO's inverse temperature");
     visit("temperature", self.temperature, above(0), "of the samples that are scored");
   }
 };
-
-// Answers of a model to unseen prompts, and what they are worth.
-struct Answers {
-  std::vector<std::string> texts;
-  std::vector<TokenizedRow> rows;  // prompt and reply as ids, for log-probs
-  double reward = 0, length = 0;   // means; length in tokens
-};
-
-Answers answer(Model& model, const World& world, const std::vector<std::string>& prompts,
-               double temperature) {
-  const Tokenizer& tokenizer = model.tokenizer();
-  std::vector<std::vector<int32_t>> ids;
-  for (const auto& prompt : prompts) {
-    ids.push_back(tokenizer.encode(prompt));
-    ids.back().insert(ids.back().begin(), *tokenizer.special().bos);
-  }
-  const int32_t eos = *tokenizer.special().eos;
-  const auto replies =
-      sample_replies(model.network(), ids, eos, {.max_new_tokens = 40, .temperature = temperature});
-  Answers out;
-  for (size_t i = 0; i < replies.size(); ++i) {
-    std::vector<int32_t> text = replies[i].ids;
-    if (replies[i].ended) text.pop_back();
-    out.texts.push_back(tokenizer.decode(text));
-    while (out.texts.back().starts_with(' ')) out.texts.back().erase(0, 1);
-    out.rows.push_back({.id = std::to_string(i), .prompt = ids[i], .branches = {replies[i].ids}});
-    out.reward +=
-        world.true_reward(prompts[i], out.texts.back()) / static_cast<double>(prompts.size());
-    out.length += static_cast<double>(replies[i].ids.size()) / static_cast<double>(prompts.size());
-  }
-  return out;
-}
-
-// Share of pairs whose better reply, by the true reward, has the larger implicit reward; ties count
-// one half.
-double held_out_accuracy(PreferenceTrainer& trainer, const PreferenceData& pairs,
-                         const ReferenceLogps& reference) {
-  const ReferenceLogps now = trainer.reference_logps(pairs.rows);
-  double sum = 0;
-  for (size_t i = 0; i < pairs.rows.size(); ++i) {
-    const auto p = now.row(static_cast<int64_t>(i)), r = reference.row(static_cast<int64_t>(i));
-    const double margin = (p[0] - r[0]) - (p[1] - r[1]);
-    sum += std::abs(margin) < 1e-4 ? 0.5 : margin > 0;
-  }
-  return sum / static_cast<double>(pairs.rows.size());
-}
-
-DecoderConfig model_config(const QuickstartOptions& options, int64_t vocabulary) {
-  DecoderConfig config;
-  config.model_type = "llama";
-  config.hidden_size = options.hidden_size;
-  config.intermediate_size = options.hidden_size * 8 / 3 / 32 * 32;
-  config.num_hidden_layers = options.layers;
-  config.head_dim = 32;
-  config.num_attention_heads = config.num_key_value_heads = options.hidden_size / config.head_dim;
-  config.vocab_size = vocabulary;
-  config.max_position_embeddings = 256;
-  config.rms_norm_eps = 1e-5;
-  config.layer_window.assign(static_cast<size_t>(options.layers), 0);
-  config.tie_word_embeddings = true;  // to repeat a word of the prompt is then one step
-  config.bos_token_id = 1;
-  config.eos_token_id = 2;
-  return config;
-}
-
-std::string shown(double value, int digits = 2) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 int run(const std::string& folder, const QuickstartOptions& options) {
   const auto start = std::chrono::steady_clock::now();
@@ -142,10 +63,8 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   const World world(options.world);
   const auto train_pairs = world.pairs(WorldSplit::train, options.pairs);
   const auto held_pairs = world.pairs(WorldSplit::held_out, options.held_out_pairs);
-  const auto demonstrations = world.demonstrations(WorldSplit::train, options.sft_rows);
   write_pairs_jsonl(path("train.jsonl"), train_pairs);
   write_pairs_jsonl(path("held_out.jsonl"), true_order(held_pairs));
-  write_demonstrations_jsonl(path("sft.jsonl"), demonstrations);
   const double bayes = bayes_accuracy(held_pairs),
                blind = blind_scorer_accuracy(train_pairs, held_pairs);
   const double by_length = length_scorer_accuracy(train_pairs, held_pairs);
@@ -155,38 +74,18 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   std::printf(
       "Its labels: the best possible scorer agrees with %s of them, one that never sees the prompt "
       "with %s, length alone with %s.\n\n",
-      shown(bayes).c_str(), shown(blind).c_str(), shown(by_length).c_str());
+      decimals(bayes).c_str(), decimals(blind).c_str(), decimals(by_length).c_str());
   std::fflush(stdout);
-
-  // A tokenizer and a random llama.
-  std::vector<std::string> sentences;
-  for (size_t i = 0; i < std::min<size_t>(demonstrations.size(), 8000); ++i) {
-    sentences.push_back(demonstrations[i].prompt);
-    sentences.push_back(demonstrations[i].completion);
-  }
-  train_sentencepiece(sentences, options.vocab_size, path("tokenizer"));
-  const auto tokenizer = load_tokenizer(path("tokenizer"));
-  Model model(model_config(options, tokenizer->vocab_size()), tokenizer, {}, path("tokenizer"));
-  initialize_weights(model, 1, options.initializer_range);
 
   // Supervised fine-tuning: the model learns the language and the habits, good and bad, of the
   // answers.
-  const auto sft_data = load_preferences({path("sft.jsonl")}, *tokenizer);
-  SFTTrainer sft(model, {.output_dir = path("sft"),
-                         .learning_rate = options.sft_learning_rate,
-                         .lr_scheduler_type = ScheduleKind::cosine,
-                         .warmup_ratio = 0.05,
-                         .num_train_epochs = 1,
-                         .per_device_train_batch_size = options.sft_batch,
-                         .optimizer = {.adam_beta2 = 0.98},
-                         .tokens_per_microbatch = 2048,
-                         .save_strategy = Interval::no});
-  sft.fit(sft_data);
+  Model model = train_start(world, options.start, folder);
+  const Tokenizer* tokenizer = &model.tokenizer();
 
   std::vector<std::string> prompts;
   for (const auto& prompt : world.prompts(WorldSplit::held_out, options.samples))
     prompts.push_back(prompt);
-  const Answers before = answer(model, world, prompts, options.temperature);
+  const Answers before = answer_prompts(model, world, prompts, options.temperature);
 
   // DPO: preferences alone, no reward is shown to the model.
   const auto pairs = load_preferences({path("train.jsonl")}, *tokenizer);
@@ -208,26 +107,18 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   const double accuracy_before = held_out_accuracy(dpo, held_out, reference);
   dpo.fit(pairs, {{"", held_out}});
   const double accuracy_after = held_out_accuracy(dpo, held_out, reference);
-  const Answers after = answer(model, world, prompts, options.temperature);
+  const Answers after = answer_prompts(model, world, prompts, options.temperature);
 
-  // KL(tuned || start) per reply, from the tuned model's own samples: mean of log p_tuned - log
-  // p_start.
-  Model start_model = load_model(path("sft/model"));
-  SFTTrainer start_scorer(start_model, {.save_strategy = Interval::no});
-  const auto tuned_logps = dpo.reference_logps(after.rows).values(),
-             start_logps = start_scorer.reference_logps(after.rows).values();
-  double kl = 0;
-  for (size_t i = 0; i < tuned_logps.size(); ++i)
-    kl += (tuned_logps[i] - start_logps[i]) / static_cast<double>(tuned_logps.size());
+  const double kl = kl_to_start(dpo, path("sft/model"), after.rows);
 
   // What came of it: table, curves, samples; the same as a page.
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const std::vector<std::pair<std::string, std::pair<std::string, std::string>>> table = {
-      {"held-out pair accuracy", {shown(accuracy_before), shown(accuracy_after)}},
-      {"true reward of a sampled reply", {shown(before.reward), shown(after.reward)}},
-      {"KL to the start, nats per reply", {shown(0), shown(kl)}},
-      {"length of a reply, tokens", {shown(before.length, 1), shown(after.length, 1)}}};
+      {"held-out pair accuracy", {decimals(accuracy_before), decimals(accuracy_after)}},
+      {"true reward of a sampled reply", {decimals(before.reward), decimals(after.reward)}},
+      {"KL to the start, nats per reply", {decimals(0), decimals(kl)}},
+      {"length of a reply, tokens", {decimals(before.length, 1), decimals(after.length, 1)}}};
   const RunMetrics metrics = read_run_metrics(path("dpo/metrics.jsonl")),
                    sft_metrics = read_run_metrics(path("sft/metrics.jsonl"));
   ReportData report;
@@ -237,10 +128,10 @@ int run(const std::string& folder, const QuickstartOptions& options) {
   for (const auto& [name, values] : table)
     report.summary.push_back({name, values.first + " before, " + values.second + " after"});
   report.summary.insert(report.summary.end(),
-                        {{"best possible agreement with the labels", shown(bayes)},
-                         {"agreement of a scorer blind to the prompt", shown(blind)},
-                         {"agreement of length alone", shown(by_length)},
-                         {"seconds", shown(seconds, 0)}});
+                        {{"best possible agreement with the labels", decimals(bayes)},
+                         {"agreement of a scorer blind to the prompt", decimals(blind)},
+                         {"agreement of length alone", decimals(by_length)},
+                         {"seconds", decimals(seconds, 0)}});
   report.charts = run_charts(metrics);
   report.charts.push_back(
       {"SFT loss", "nats per token", {{"train", sft_metrics.series("train", "loss")}}});
@@ -248,8 +139,8 @@ int run(const std::string& folder, const QuickstartOptions& options) {
     if (before.texts[i] != after.texts[i])
       report.samples.push_back(
           {prompts[i], before.texts[i], after.texts[i],
-           "true reward " + shown(world.true_reward(prompts[i], before.texts[i])),
-           "true reward " + shown(world.true_reward(prompts[i], after.texts[i]))});
+           "true reward " + decimals(world.true_reward(prompts[i], before.texts[i])),
+           "true reward " + decimals(world.true_reward(prompts[i], after.texts[i]))});
   report.options = {{"quickstart", describe_options(options)},
                     {"DPO", describe_options(dpo.options())}};
   write_report_html(path("report.html"), report);

@@ -18,6 +18,7 @@ int logps(const LogpsArguments& arguments, std::ostream& out) {
   for (const auto& setting : arguments.settings)
     settings.push_back(parse_setting_argument(setting));
   apply_settings(options, settings);
+  options.reference_response = arguments.reference_response;
   Model model = load_model(arguments.model);
   const PreferenceData data = load_preferences({arguments.data}, model.tokenizer(), options);
 
@@ -25,35 +26,37 @@ int logps(const LogpsArguments& arguments, std::ostream& out) {
                                                          "reference_response"};
   const Objective any_objective(SFT{});
   PreferenceStep engine(model.network(), any_objective, {});
-  engine.statistics(data.rows, [&](const PackingPlan& plan, const SequenceStatistics& s) {
-    for (int64_t r = 0; r < plan.num_rows(); ++r) {
-      const TokenizedRow& row = data.rows[plan.row_ids[r]];
-      JsonObject line;
-      line.add("id", row.id);
-      const int64_t first = plan.row_first_sequence[r];
-      const size_t branches = std::min(row.branches.size(), kBranch.size());
-      const auto each = [&](const char* group, const auto& value) {
-        for (size_t k = 0; k < branches; ++k)
-          line.add(std::string(group) + "/" + kBranch[k], value(first + k));
-      };
-      each("logps", [&](int64_t i) { return s.logp[i]; });
-      each("num_tokens", [&](int64_t i) { return static_cast<int64_t>(s.num_tokens[i]); });
-      each("collision", [&](int64_t i) { return s.collision[i] / s.num_tokens[i]; });
-      each("max_logp", [&](int64_t i) { return s.max_logp[i] / s.num_tokens[i]; });
-      each("entropy", [&](int64_t i) { return s.entropy[i] / s.num_tokens[i]; });
-      if (arguments.ids) {
-        const auto add_ids = [&](const std::string& name, const std::vector<int32_t>& ids) {
-          JsonArray array;
-          for (const int32_t id : ids) array.add(id);
-          line.add_raw(name, array.str());
-        };
-        add_ids("prompt_ids", row.prompt);
-        for (size_t k = 0; k < branches; ++k)
-          add_ids(std::string(kBranch[k]) + "_ids", row.branches[k]);
-      }
-      out << line.str() << "\n";
-    }
-  });
+  engine.statistics(
+      data.rows, all_indices(data.rows.size()),
+      [&](const PackingPlan& plan, const SequenceStatistics& s) {
+        for (int64_t r = 0; r < plan.num_rows(); ++r) {
+          const TokenizedRow& row = data.rows[plan.row_ids[r]];
+          JsonObject line;
+          line.add("id", row.id);
+          const int64_t first = plan.row_first_sequence[r];
+          const size_t branches = std::min(row.branches.size(), kBranch.size());
+          const auto each = [&](const char* group, const auto& value) {
+            for (size_t k = 0; k < branches; ++k)
+              line.add(std::string(group) + "/" + kBranch[k], value(first + k));
+          };
+          each("logps", [&](int64_t i) { return s.logp[i]; });
+          each("num_tokens", [&](int64_t i) { return static_cast<int64_t>(s.num_tokens[i]); });
+          each("collision", [&](int64_t i) { return s.collision[i] / s.num_tokens[i]; });
+          each("max_logp", [&](int64_t i) { return s.max_logp[i] / s.num_tokens[i]; });
+          each("entropy", [&](int64_t i) { return s.entropy[i] / s.num_tokens[i]; });
+          if (arguments.ids) {
+            const auto add_ids = [&](const std::string& name, const std::vector<int32_t>& ids) {
+              JsonArray array;
+              for (const int32_t id : ids) array.add(id);
+              line.add_raw(name, array.str());
+            };
+            add_ids("prompt_ids", row.prompt);
+            for (size_t k = 0; k < branches; ++k)
+              add_ids(std::string(kBranch[k]) + "_ids", row.branches[k]);
+          }
+          out << line.str() << "\n";
+        }
+      });
   return 0;
 }
 

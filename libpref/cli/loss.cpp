@@ -45,9 +45,20 @@ Row<double> row_of(const nlohmann::json& json, const Objective& objective) {
     s.max_logp = field(json, name("max_logp"), needed(has(objective.needs(), Needs::max_logp)));
     s.win_probability = field(json, name("win_probability"), -1.0);
     s.score = field(json, name("score"), 0.0);
+    s.coupled = field(json, name("coupled"), 0.0);
+    const bool marks = has(objective.needs(), Needs::tail);
+    s.marked =
+        field(json, name("marked"), needed(marks || has(objective.needs(), Needs::token_rewards)));
+    s.ref_marked = field(json, name("ref_marked"), needed(marks));
+    s.unlikely = field(json, name("unlikely"), 0.0);
   }
   row.weight = field(json, "weight", 1.0);
   row.margin = field(json, "margin", 0.0);
+  if (const auto label = json.find("label"); label != json.end()) {
+    require(label->is_boolean(), ErrorKind::data, "loss",
+            "field \"label\" must be true or false, got ", label->dump(), ".");
+    row.label = label->get<bool>() ? 1 : -1;
+  }
   return row;
 }
 

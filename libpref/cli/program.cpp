@@ -51,6 +51,8 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
       ->required();
   logps_app->add_flag("--ids", logps_arguments.ids,
                       "also print prompt_ids, chosen_ids, rejected_ids");
+  logps_app->add_flag("--reference-response", logps_arguments.reference_response,
+                      "score the rows' third response, reference_response, as well");
   logps_app->add_option("--set", logps_arguments.settings,
                         "data option, key=value (max_length, chat_format, ...)");
   logps_app->callback([&] { chosen = [&] { return logps(logps_arguments, out); }; });

@@ -12,6 +12,7 @@
 #include "libpref/base/option_help.h"
 #include "libpref/base/yaml.h"
 #include "libpref/cli/commands.h"
+#include "libpref/data/unpaired.h"
 #include "libpref/objectives/objective_settings.h"
 #include "libpref/train/memory_plan.h"
 #include "libpref/train/trainer.h"
@@ -19,12 +20,13 @@
 namespace pref::cli {
 namespace {
 
-enum class TrainerKind { dpo, simpo, wpo, selm, sft };
-constexpr std::array<EnumName<TrainerKind>, 5> enum_names(TrainerKind) {
+enum class TrainerKind { dpo, simpo, wpo, selm, kto, sft };
+constexpr std::array<EnumName<TrainerKind>, 6> enum_names(TrainerKind) {
   return {{{TrainerKind::dpo, "dpo"},
            {TrainerKind::simpo, "simpo"},
            {TrainerKind::wpo, "wpo"},
            {TrainerKind::selm, "selm"},
+           {TrainerKind::kto, "kto"},
            {TrainerKind::sft, "sft"}}};
 }
 
@@ -42,9 +44,11 @@ struct RunConfig {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit("trainer", self.trainer, any(),
-          "dpo, simpo, wpo (pairs weighted by the policy), selm (a third branch, "
-          "reference_response) or sft (cross-entropy of the chosen response)");
+    visit(
+        "trainer", self.trainer, any(),
+        "dpo, simpo, wpo (pairs weighted by the policy), selm (a third branch, "
+        "reference_response), kto (unpaired feedback; pairs are taken apart) or sft (cross-entropy "
+        "of the chosen response)");
     visit("model_name_or_path", self.model_name_or_path, any(), "model folder to start from");
     visit("eval_dataset_name", self.eval_dataset_name, any(),
           "files of evaluation rows, read like dataset_name");
@@ -137,6 +141,9 @@ Objective objective_of(const RunConfig& run, std::vector<Setting>& settings) {
       for (const char* name : {"loss_type", "loss_weights"}) refuse(settings, name, "selm");
       choice.loss_type = {"selm"};
       break;
+    case TrainerKind::kto:
+      if (choice.loss_type.empty()) choice.loss_type = {"kto"};
+      break;
     case TrainerKind::wpo:
       choice.weighting = true;
       [[fallthrough]];
@@ -174,10 +181,21 @@ int run_training(const RunConfig& run, const Objective& objective, std::ostream&
   log_lines(LogLevel::info, "memory plan:\n" + plan_memory(model.config(), run.train).text());
   DataOptions data = run.data;
   data.reference_response = objective.explores();
-  const PreferenceData train = load_preferences(data.dataset_name, model.tokenizer(), data);
+  const auto load = [&](const std::vector<std::string>& names) {
+    PreferenceData rows = load_preferences(names, model.tokenizer(), data);
+    if (!has(objective.needs(), Needs::label)) return rows;
+    const size_t read = rows.rows.size();
+    rows = unpaired(std::move(rows));
+    if (rows.rows.size() != read)
+      log_info(objective.name(), " takes unpaired feedback: ", read, " rows became ",
+               rows.rows.size(), " responses");
+    return has(objective.needs(), Needs::mismatched)
+               ? with_mismatched_responses(std::move(rows), data.max_length)
+               : std::move(rows);
+  };
+  const PreferenceData train = load(data.dataset_name);
   std::map<std::string, PreferenceData> eval;
-  if (!run.eval_dataset_name.empty())
-    eval.emplace("", load_preferences(run.eval_dataset_name, model.tokenizer(), data));
+  if (!run.eval_dataset_name.empty()) eval.emplace("", load(run.eval_dataset_name));
 
   PreferenceTrainer trainer(model, objective, run.train, run.reference);
   running = &trainer;

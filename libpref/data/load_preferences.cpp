@@ -250,6 +250,7 @@ std::string digest_rows(const std::vector<TokenizedRow>& rows) {
     };
     append(row.prompt);
     for (const auto& branch : row.branches) append(branch);
+    if (!row.reference_prompt.empty()) append(row.reference_prompt);
     digests += fast_digest(flat.data(), flat.size() * sizeof(int32_t));
   }
   return fast_digest(digests.data(), digests.size());

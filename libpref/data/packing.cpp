@@ -2,6 +2,8 @@
 // Rows to one packed run of tokens; see packing.h for the layout.
 #include "libpref/data/packing.h"
 
+#include <algorithm>
+
 #include "libpref/base/error.h"
 
 namespace pref {
@@ -22,9 +24,27 @@ int64_t append_tokens(PackingPlan& plan, const std::vector<int32_t>& ids, int64_
   return start;
 }
 
+/// Appends the marks of branch `b`'s tokens.
+void append_marks(PackingPlan& plan, const TokenizedRow& row, size_t b, Marks marks) {
+  const size_t length = row.branches[b].size();
+  if (marks == Marks::tail) {
+    const size_t shorter =
+        row.branches.size() < 2 ? length : std::min(row.branches[0].size(), row.branches[1].size());
+    for (size_t i = 0; i < length; ++i) plan.label_mark.push_back(i >= shorter ? 1 : 0);
+  } else if (marks == Marks::token_rewards) {
+    require(b < row.token_rewards.size() && row.token_rewards[b].size() == length, ErrorKind::data,
+            "packing", row.place, ": branch ", b, " has ", length,
+            " tokens, which need one token reward each (\"token_rewards\"), got ",
+            b < row.token_rewards.size() ? row.token_rewards[b].size() : 0, ".");
+    plan.label_mark.insert(plan.label_mark.end(), row.token_rewards[b].begin(),
+                           row.token_rewards[b].end());
+  }
+}
+
 }  // namespace
 
-PackingPlan pack_rows(std::span<const TokenizedRow> rows, std::span<const int64_t> indices) {
+PackingPlan pack_rows(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+                      Marks marks) {
   PackingPlan plan;
   plan.sequence_first_label.push_back(0);
   plan.row_first_sequence.push_back(0);
@@ -59,11 +79,16 @@ PackingPlan pack_rows(std::span<const TokenizedRow> rows, std::span<const int64_
       for (int64_t i = 0; i + 1 < branch_length; ++i) plan.label_row.push_back(start + i);
       plan.label_token.insert(plan.label_token.end(), branch.begin(), branch.end());
       plan.sequence_first_label.push_back(plan.num_labels());
+      append_marks(plan, row, b, marks);
+      plan.sequence_score.push_back(b < row.facts.scores.size() ? row.facts.scores[b] : 0);
+      plan.sequence_win_probability.push_back(
+          b < row.facts.win_probability.size() ? row.facts.win_probability[b] : -1);
     }
     plan.row_first_sequence.push_back(plan.num_sequences());
     plan.row_ids.push_back(index);
     plan.row_weight.push_back(row.facts.weight);
     plan.row_margin.push_back(row.facts.margin);
+    plan.row_label.push_back(row.facts.desirable ? (*row.facts.desirable ? 1 : -1) : 0);
   }
   return plan;
 }

@@ -5,16 +5,22 @@
 #include <variant>
 
 #include "libpref/objectives/alphapo.h"
+#include "libpref/objectives/aot.h"
+#include "libpref/objectives/aot_unpaired.h"
 #include "libpref/objectives/apo_down.h"
 #include "libpref/objectives/apo_zero.h"
+#include "libpref/objectives/apo_zero_unpaired.h"
+#include "libpref/objectives/bco.h"
 #include "libpref/objectives/bco_pair.h"
 #include "libpref/objectives/cpo.h"
+#include "libpref/objectives/cut.h"
 #include "libpref/objectives/discopop.h"
 #include "libpref/objectives/dno.h"
 #include "libpref/objectives/dpo.h"
 #include "libpref/objectives/exo_pair.h"
 #include "libpref/objectives/hinge.h"
 #include "libpref/objectives/ipo.h"
+#include "libpref/objectives/kto.h"
 #include "libpref/objectives/logo.h"
 #include "libpref/objectives/nca_pair.h"
 #include "libpref/objectives/orpo.h"
@@ -29,6 +35,7 @@
 #include "libpref/objectives/slic.h"
 #include "libpref/objectives/sppo.h"
 #include "libpref/objectives/sppo_hard.h"
+#include "libpref/objectives/t_reg.h"
 #include "libpref/objectives/xpo.h"
 
 namespace pref {
@@ -40,7 +47,9 @@ using Term = std::variant<DPO, SFT,
                           // without a reference
                           SimPO, CPO, ORPO, AlphaPO, SLiC, RRHF,
                           // on win probabilities, with exploration, on lists
-                          SPPO, DNO, SELM, XPO, PRO, LOGO>;
+                          SPPO, DNO, SELM, XPO, PRO, LOGO,
+                          // on unpaired feedback, coupled over a batch, on token rewards
+                          KTO, BCO, APOZeroUnpaired, AOT, AOTUnpaired, TREG, CUT>;
 
 /// Calls f with a default-constructed object of every objective in the list.
 template <class F>

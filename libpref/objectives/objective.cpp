@@ -13,10 +13,20 @@ double divisor(Normalizer kind, const Normalizers& normalizers) {
   return kind == Normalizer::rows ? normalizers.rows : normalizers.chosen_tokens;
 }
 
+// Does the term set responses of a row against each other?
+template <class T>
+bool compares(const T& term) {
+  return term.min_branches > 1 && !has(term.needs, Needs::label);
+}
+
 // What a row brings must have a place in the term, and what the term needs must be there.
 template <class T>
 void check_row(const T& term, const Row<double>& row) {
-  if (term.min_branches < 2) return;  // compares nothing
+  if constexpr (has(T::needs, Needs::label))
+    require(row.label != 0, ErrorKind::data, term.name,
+            "every row must say whether its response is desirable (\"label\": true or false), one "
+            "does not.");
+  if (!compares(term)) return;
   require(row.margin == 0 || has(term.accepts, Accepts::margin), ErrorKind::data, term.name,
           "a row has margin ", row.margin,
           ", for which this loss has no place. Remove the margins, "
@@ -47,7 +57,7 @@ void check_accepted(const std::vector<WeightedTerm>& terms, Accepts modifier, co
     std::visit(
         [&](const auto& t) {
           const bool takes = has(t.accepts, modifier);
-          require(takes || t.min_branches < 2, ErrorKind::option, t.name, what,
+          require(takes || !compares(t), ErrorKind::option, t.name, what,
                   " has no place in this loss; it takes ", wanted,
                   ". Remove it, or choose another loss_type.");
           taken = taken || takes;
@@ -57,13 +67,16 @@ void check_accepted(const std::vector<WeightedTerm>& terms, Accepts modifier, co
           " has no effect: no term compares responses.");
 }
 
-// The row with phi(h) for h, and the slopes of phi.
+// The row as the modifiers bend it: sums that count tails less, phi(h) for h, and phi's slopes.
 struct BentRow {
   Row<double> row;
   double slope[kMaxBranches];
-  BentRow(const Row<double>& from, const Divergence& divergence) : row(from) {
+  BentRow(const Row<double>& from, const Modifiers& modifiers) : row(from) {
     for (int k = 0; k < row.branches; ++k) {
-      const auto phi = divergence(log_ratio(row.branch[k]));
+      slope[k] = 1;
+      if (modifiers.length) modifiers.length->apply(row.branch[k]);
+      if (!modifiers.divergence) continue;
+      const auto phi = (*modifiers.divergence)(log_ratio(row.branch[k]));
       row.branch[k].logp = phi.value;
       row.branch[k].ref_logp = 0;
       slope[k] = phi.slope;
@@ -89,6 +102,22 @@ Objective::Objective(std::vector<WeightedTerm> terms, Modifiers modifiers)
           "at least one term is required, none came. Name one in loss_type.");
   for (const auto& weighted : terms_)
     std::visit([](const auto& t) { check_options_of(t); }, weighted.term);
+  int coupling = 0;
+  for (const auto& weighted : terms_)
+    std::visit(
+        [&]<class T>(const T& t) {
+          if constexpr (Coupled<T>) coupling += t.couples();
+        },
+        weighted.term);
+  require(coupling <= 1, ErrorKind::option, "objective",
+          "at most one term may take a quantity of the whole batch, got ", coupling, ": ", name(),
+          ".");
+  if (modifiers_.length) {
+    check_options_of(*modifiers_.length);
+    check_accepted(terms_, Accepts::length, "ld_alpha", "a loss of one pair's log-ratios");
+    require(!has(needs(), Needs::token_rewards), ErrorKind::option, "objective",
+            "ld_alpha and token rewards cannot be combined. Remove one of them.");
+  }
   if (modifiers_.weighting) {
     check_options_of(*modifiers_.weighting);
     check_accepted(terms_, Accepts::weighting, "WPO's weight",
@@ -106,6 +135,7 @@ Objective::Objective(std::vector<WeightedTerm> terms, Modifiers modifiers)
 
 Needs Objective::needs() const {
   Needs all = modifiers_.weighting ? modifiers_.weighting->needs() : Needs::nothing;
+  if (modifiers_.length) all = all | Needs::tail;
   for (const auto& [term, weight] : terms_)
     std::visit([&](const auto& t) { all = all | t.needs; }, term);
   return all;
@@ -115,6 +145,29 @@ bool Objective::explores() const {
   return std::any_of(terms_.begin(), terms_.end(), [](const WeightedTerm& t) {
     return std::holds_alternative<SELM>(t.term) || std::holds_alternative<XPO>(t.term);
   });
+}
+
+bool Objective::couples() const {
+  return std::any_of(terms_.begin(), terms_.end(), [](const WeightedTerm& weighted) {
+    return std::visit(
+        []<class T>(const T& t) {
+          if constexpr (Coupled<T>)
+            return t.couples();
+          else
+            return false;
+        },
+        weighted.term);
+  });
+}
+
+void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const {
+  for (const auto& [term, weight] : terms_)
+    std::visit(
+        [&]<class T>(const T& t) {
+          if constexpr (Coupled<T>)
+            if (t.couples()) t.couple(batch, state);
+        },
+        term);
 }
 
 int Objective::min_branches() const {
@@ -132,6 +185,7 @@ std::string Objective::name() const {
     for (const auto& entry : enum_names(FDivergence{}))
       if (entry.value == modifiers_.divergence->f_divergence_type)
         out = std::string(entry.name) + "(" + out + ")";
+  if (modifiers_.length) out = std::string(LengthDesensitization::name) + "(" + out + ")";
   if (modifiers_.weighting) out = std::string(Weighting::name) + "(" + out + ")";
   return out;
 }
@@ -140,24 +194,29 @@ RowLoss<double> Objective::operator()(const Row<double>& row,
                                       const Normalizers& normalizers) const {
   RowLoss<double> sum;
   std::optional<BentRow> bent;
-  if (modifiers_.divergence) bent.emplace(row, *modifiers_.divergence);
+  if (modifiers_.divergence || modifiers_.length) bent.emplace(row, modifiers_);
   if (modifiers_.weighting) sum.pair_weight = (*modifiers_.weighting)(row);
   bool rewarded = false;
   for (const auto& [term, weight] : terms_) {
     std::visit(
         [&](const auto& t) {
           check_row(t, row);
-          const bool bends = bent && has(t.accepts, Accepts::divergence);
+          const bool bends = bent && compares(t);
           const RowLoss<double> one = t(bends ? bent->row : row);
           double scale = weight * row.weight / divisor(t.normalizer, normalizers);
           if (has(t.accepts, Accepts::weighting)) scale *= sum.pair_weight;
           sum.loss += scale * one.loss;
           sum.exploration += scale * one.exploration;
           for (int k = 0; k < row.branches; ++k) {
-            sum.d_logp[k] += scale * one.d_logp[k] * (bends ? bent->slope[k] : 1);
+            const double d_logp = scale * one.d_logp[k] * (bends ? bent->slope[k] : 1);
+            sum.d_logp[k] += d_logp;
+            sum.d_marked[k] += scale * one.d_marked[k];
+            if (bends && modifiers_.length)
+              sum.d_marked[k] += modifiers_.length->tail_slope() * d_logp;
+            sum.d_unlikely[k] += scale * one.d_unlikely[k];
             if (!rewarded) sum.reward[k] = one.reward[k];
           }
-          rewarded = rewarded || t.min_branches > 1;
+          rewarded = rewarded || compares(t) || has(t.needs, Needs::label);
         },
         term);
   }

@@ -3,13 +3,16 @@
 // row's value is
 //   sum over terms of  weight_k * row_weight * term_k(row) / normalizer_k
 // so that the loss of a global batch is the plain sum over its rows, however they are split into
-// microbatches and ranks. Modifiers act on its terms from outside: WPO's weight, an f-divergence.
+// microbatches and ranks. Modifiers act on its terms from outside: WPO's weight, an f-divergence,
+// LD-DPO's lengths. At most one term may couple the rows of a batch (coupling.h).
 #pragma once
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "libpref/objectives/coupling.h"
 #include "libpref/objectives/divergence.h"
+#include "libpref/objectives/length.h"
 #include "libpref/objectives/list.h"
 #include "libpref/objectives/weighting.h"
 
@@ -30,6 +33,7 @@ struct WeightedTerm {
 struct Modifiers {
   std::optional<Weighting> weighting{};    ///< multiplies loss and derivatives, without a gradient
   std::optional<Divergence> divergence{};  ///< phi(h) for h; rewards become those of phi(h)
+  std::optional<LengthDesensitization> length{};  ///< sums that count a longer response's tail less
 };
 
 class Objective {
@@ -50,14 +54,18 @@ class Objective {
   Needs needs() const;
   /// A term lowers the likelihood of a third branch, the reference response (SELM, XPO).
   bool explores() const;
+  /// A term needs couple() of the global batch before its rows are walked.
+  bool couples() const;
+  /// Writes Sequence::coupled of the rows of a global batch, which carry all their statistics.
+  void couple(std::span<Row<double>> batch, CouplingState& state) const;
   /// The fewest branches a row must have for every term.
   int min_branches() const;
   std::string name() const;  ///< "dpo", "dpo+sft", "wpo(dpo)", "js_divergence(dpo)"
 
   /// The row's share of the batch loss, its derivatives by the branches' logp, and the rewards of
   /// the first term that compares branches. Normalizers {1, n_w} give the loss of the row alone.
-  /// Throws ErrorKind::data: a margin that a term has no place for, missing win probabilities or
-  /// scores.
+  /// Throws ErrorKind::data: a margin that a term has no place for; missing win probabilities,
+  /// scores or labels.
   RowLoss<double> operator()(const Row<double>& row, const Normalizers& normalizers) const;
 
  private:

@@ -14,6 +14,7 @@ void for_each_options(const F& f) {
   for_each_objective(f);
   f(Weighting{});
   f(Divergence{});
+  f(LengthDesensitization{});
 }
 
 // Who has an option of that name: "simpo, alphapo".
@@ -37,9 +38,13 @@ Objective make_objective(const ObjectiveChoice& choice, std::vector<Setting>& se
                      choice.loss_weights.empty() ? 1.0 : choice.loss_weights[i]});
   std::optional<Weighting> weighting;
   std::optional<Divergence> divergence;
+  std::optional<LengthDesensitization> length;
   if (choice.weighting) weighting.emplace();
   for (const Setting& s : settings)
-    if (known_option<Divergence>(s.name)) divergence.emplace();
+    if (known_option<Divergence>(s.name))
+      divergence.emplace();
+    else if (known_option<LengthDesensitization>(s.name))
+      length.emplace();
 
   std::vector<Setting> others;
   for (const Setting& s : settings) {
@@ -50,6 +55,7 @@ Objective make_objective(const ObjectiveChoice& choice, std::vector<Setting>& se
     for (auto& [term, weight] : terms) std::visit(offer, term);
     if (weighting) offer(*weighting);
     if (divergence) offer(*divergence);
+    if (length) offer(*length);
     if (taken) continue;
     const std::string who = owners(s.name);
     if (!who.empty()) {
@@ -62,7 +68,8 @@ Objective make_objective(const ObjectiveChoice& choice, std::vector<Setting>& se
     others.push_back(s);
   }
   settings = std::move(others);
-  return Objective(std::move(terms), {.weighting = weighting, .divergence = divergence});
+  return Objective(std::move(terms),
+                   {.weighting = weighting, .divergence = divergence, .length = length});
 }
 
 void fail_unknown_objective_option(const Setting& setting, std::vector<std::string> more) {

@@ -15,7 +15,8 @@ struct RDPO {
   static constexpr const char* name = "r_dpo";
   static constexpr const char* loss_type = "r_dpo";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::margin | Accepts::weighting | Accepts::divergence;
+  static constexpr Accepts accepts =
+      Accepts::margin | Accepts::weighting | Accepts::divergence | Accepts::length;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

@@ -29,6 +29,11 @@ struct Sequence {
   /// 1/2 (Needs::win_probability); -1: not given.
   T win_probability = -1;
   T score = 0;  ///< reward of this response, any scale (Needs::score)
+  /// Sums over tokens of m_t log p(y_t), under policy and reference, and of m_t log(1 - p(y_t)),
+  /// nats. The marks m_t are 1 beyond the shorter response's length (Needs::tail) or the row's token
+  /// rewards (Needs::token_rewards).
+  T marked = 0, ref_marked = 0, unlikely = 0;
+  T coupled = 0;  ///< what the batch as a whole gives this response (coupling.h); no gradient
 };
 
 template <class T>
@@ -36,15 +41,18 @@ struct Row {
   Sequence<T> branch[kMaxBranches];
   int branches = 2;
   T weight = 1, margin = 0;
+  int label = 0;  ///< unpaired feedback on branch 0: 1 desirable, -1 undesirable, 0 none
   PREF_HD const Sequence<T>& chosen() const { return branch[0]; }
   PREF_HD const Sequence<T>& rejected() const { return branch[1]; }
 };
 
-/// loss of the row, d loss / d logp per branch, implicit reward per branch. Starts at zero.
+/// loss of the row, its derivatives by the sums of each branch, implicit reward per branch. Starts
+/// at zero.
 template <class T>
 struct RowLoss {
   T loss = 0;
   T d_logp[kMaxBranches] = {};
+  T d_marked[kMaxBranches] = {}, d_unlikely[kMaxBranches] = {};
   T reward[kMaxBranches] = {};
   T exploration = 0;  ///< the part of `loss` that pays for exploring (SELM, XPO); often negative
   T pair_weight = 1;  ///< the weight WPO gave the row's pair losses; carries no gradient
@@ -58,6 +66,10 @@ enum class Needs : unsigned {
   max_logp = 4,
   win_probability = 8,
   score = 16,
+  tail = 32,           ///< marks beyond the shorter response of a pair
+  token_rewards = 64,  ///< marks from the data
+  label = 128,         ///< unpaired feedback
+  mismatched = 256,    ///< branch 1 is another row's response (KTO's estimate of the divergence)
 };
 constexpr Needs operator|(Needs a, Needs b) {
   return static_cast<Needs>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
@@ -73,6 +85,7 @@ enum class Accepts : unsigned {
   margin = 1,      ///< a row's margin, subtracted from the logit
   weighting = 2,   ///< WPO's weight on the whole term (weighting.h): losses of one pair alone
   divergence = 4,  ///< phi(h) for h (divergence.h): losses of the difference of two log-ratios
+  length = 8,      ///< less of the longer response's tail (LD-DPO): losses of one pair's sums
 };
 constexpr Accepts operator|(Accepts a, Accepts b) {
   return static_cast<Accepts>(static_cast<unsigned>(a) | static_cast<unsigned>(b));

@@ -15,7 +15,7 @@ struct SPPOHard {
   static constexpr const char* name = "sppo_hard";
   static constexpr const char* loss_type = "sppo_hard";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting;
+  static constexpr Accepts accepts = Accepts::weighting | Accepts::length;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

@@ -8,6 +8,7 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/gather.h"
 #include "kernels/logprob.h"
@@ -61,7 +62,7 @@ void check_inputs(const at::Tensor& hidden, const Labels& labels, const at::Tens
 
 SequenceStatistics empty_statistics(const Labels& labels) {
   const auto zeros = std::vector<double>(labels.num_sequences(), 0.0);
-  return {zeros, zeros, zeros, zeros, zeros, zeros, zeros};
+  return {zeros, zeros, zeros, zeros, zeros, zeros, zeros, zeros, zeros};
 }
 
 // Adds the token values of labels [first, end) to their sequences, in label order.
@@ -80,6 +81,9 @@ void add_tokens(const Labels& labels, int64_t first, int64_t end, const Tokens& 
     out.hits[sequence] += tokens.hit[i];
     out.mean_logit[sequence] += tokens.mean_logit[i];
     out.num_tokens[sequence] += 1;
+    if (labels.mark.empty() || labels.mark[label] == 0) continue;
+    out.marked[sequence] += labels.mark[label] * tokens.logp[i];
+    out.unlikely[sequence] += labels.mark[label] * log_complement(tokens.logp[i]).value;
   }
 }
 
@@ -109,7 +113,15 @@ struct PreferenceHead::TokenBuffers {
 };
 
 Labels labels_of(const PackingPlan& plan) {
-  return {plan.label_row, plan.label_token, plan.sequence_first_label, plan.row_first_sequence};
+  return {plan.label_row, plan.label_token, plan.sequence_first_label, plan.row_first_sequence,
+          plan.label_mark};
+}
+
+ValueSlope<double> log_complement(double logp) {
+  constexpr double kLeast = 1e-6;
+  const double complement = -std::expm1(logp);
+  if (complement < kLeast) return {std::log(kLeast), 0};
+  return {std::log(complement), -std::exp(logp) / complement};
 }
 
 void Labels::check(int64_t hidden_rows) const {
@@ -124,6 +136,8 @@ void Labels::check(int64_t hidden_rows) const {
           "sequence offsets must rise from 0 to the number of labels (", num_labels(), ").");
   require(tiles(row_first_sequence, num_sequences()), ErrorKind::option, "head",
           "row offsets must rise from 0 to the number of sequences (", num_sequences(), ").");
+  require(mark.empty() || mark.size() == row.size(), ErrorKind::option, "head",
+          "one mark per label (", row.size(), ") or none is required, got ", mark.size(), ".");
   for (size_t i = 0; i < row.size(); ++i)
     require(row[i] >= 0 && row[i] < hidden_rows, ErrorKind::option, "head", "label ", i,
             " reads hidden row ", row[i], ", which is outside [0, ", hidden_rows, ").");
@@ -219,7 +233,7 @@ SequenceStatistics PreferenceHead::backward(const at::Tensor& hidden, const Labe
   check_inputs(hidden, labels, lm_head_.value, d_hidden);
   const at::Tensor h = hidden.detach().contiguous();
   SequenceStatistics out = empty_statistics(labels);
-  std::vector<double> d_sequence(labels.num_sequences(), 0.0);
+  std::vector<double> d_logp(labels.num_sequences(), 0.0), d_marked = d_logp, d_unlikely = d_logp;
   const int64_t budget = budget_rows();
   for (int64_t row = 0; row < labels.num_rows();) {
     int64_t end_row = row + 1;
@@ -238,14 +252,20 @@ SequenceStatistics PreferenceHead::backward(const at::Tensor& hidden, const Labe
       token_statistics(logits, labels, a, tokens);
     }
     add_tokens(labels, first, end, tokens, out);
-    coefficients(out, row, end_row, d_sequence);
-    std::vector<float> d_logp(end - first);
+    coefficients(out, row, end_row, {d_logp, d_marked, d_unlikely});
+    std::vector<float> d_token(end - first);
     for (int64_t s = labels.row_first_sequence[row]; s < labels.row_first_sequence[end_row]; ++s)
-      for (int64_t l = labels.sequence_first_label[s]; l < labels.sequence_first_label[s + 1]; ++l)
-        d_logp[l - first] = static_cast<float>(d_sequence[s]);
+      for (int64_t l = labels.sequence_first_label[s]; l < labels.sequence_first_label[s + 1];
+           ++l) {
+        double d = d_logp[s];
+        if (!labels.mark.empty() && labels.mark[l] != 0)
+          d += labels.mark[l] *
+               (d_marked[s] + d_unlikely[s] * log_complement(tokens.logp[l - first]).slope);
+        d_token[l - first] = static_cast<float>(d);
+      }
     for (int64_t a = first; a < end; a += chunk) {
       if (recompute) logits = logits_of(h, labels, a, std::min(end, a + chunk));
-      add_gradient(logits, labels, a, tokens, d_logp, d_hidden);
+      add_gradient(logits, labels, a, tokens, d_token, d_hidden);
     }
     row = end_row;
   }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "libpref/data/packing.h"
+#include "libpref/objectives/logistic.h"
 #include "libpref/ops/weight.h"
 
 namespace pref {
@@ -32,6 +33,7 @@ struct Labels {
   std::span<const int64_t> row, token;
   std::span<const int64_t> sequence_first_label;
   std::span<const int64_t> row_first_sequence;
+  std::span<const double> mark{};  ///< [L] weights of `marked` and `unlikely`, or empty
   int64_t num_labels() const { return static_cast<int64_t>(row.size()); }
   int64_t num_sequences() const { return static_cast<int64_t>(sequence_first_label.size()) - 1; }
   int64_t num_rows() const { return static_cast<int64_t>(row_first_sequence.size()) - 1; }
@@ -41,10 +43,21 @@ struct Labels {
 };
 Labels labels_of(const PackingPlan& plan);
 
-/// Sums over each sequence's labels, accumulated in double in label order; nats. [S] each.
+/// Sums over each sequence's labels, accumulated in double in label order; nats. [S] each. `marked`
+/// is the sum of mark_t log p(y_t), `unlikely` that of mark_t log(1 - p(y_t)); both 0 without marks.
 struct SequenceStatistics {
   std::vector<double> logp, collision, entropy, max_logp, hits, mean_logit, num_tokens;
+  std::vector<double> marked, unlikely;
 };
+
+/// d loss by three of these sums, [S] each.
+struct SequenceSlopes {
+  std::span<double> logp, marked, unlikely;
+};
+
+/// log(1 - p) of a token and its derivative by log p, -p / (1 - p). 1 - p counts as 1e-6 where it is
+/// less, with no slope: f32 log-probs tell no difference there.
+ValueSlope<double> log_complement(double logp);
 
 class PreferenceHead {
  public:
@@ -55,10 +68,10 @@ class PreferenceHead {
   /// and for another shape or type of hidden, ErrorKind::data for a token outside [0, V).
   SequenceStatistics statistics(const at::Tensor& hidden, const Labels& labels);
 
-  /// d loss / d logp of the sequences of rows [first_row, end_row); `statistics` holds them. Called
+  /// Writes the slopes of the sequences of rows [first_row, end_row); `statistics` holds them. Called
   /// once per group.
   using Coefficients = std::function<void(const SequenceStatistics& statistics, int64_t first_row,
-                                          int64_t end_row, std::span<double> d_logp)>;
+                                          int64_t end_row, const SequenceSlopes& slopes)>;
 
   /// Statistics and gradient. Adds dL/dhidden to d_hidden [T, D] and dL/dlm_head to
   /// lm_head.gradient; either is left out where undefined. Throws as statistics(), before anything

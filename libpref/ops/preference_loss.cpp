@@ -75,8 +75,7 @@ PreferenceLoss preference_loss(const Tensor& hidden, const Tensor& lm_head, cons
         PrecomputedGradient::apply(hidden, lm_head, Gradients{d_hidden, d_weight}, losses.loss());
   } else {
     out.statistics = head.statistics(hidden, labels);
-    std::vector<double> unused(labels.num_sequences());
-    losses(out.statistics, 0, labels.num_rows(), unused);
+    losses(out.statistics);
     out.loss = at::scalar_tensor(losses.loss(), hidden.options().requires_grad(false));
   }
   out.rewards = losses.rewards();

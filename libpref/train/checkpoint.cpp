@@ -43,12 +43,16 @@ std::string training_json(const TrainingState& state, int64_t optimizer_steps) {
   JsonArray interval;
   for (const auto& entry : state.interval.entries())
     interval.add_raw(JsonArray().add(entry.name).add(entry.sum).add(entry.count).str());
+  JsonArray alerts;
+  for (const std::string& alert : state.alerts) alerts.add(alert);
   return JsonObject()
       .add("step", state.step)
       .add("optimizer_steps", optimizer_steps)
       .add("num_tokens", state.num_tokens)
       .add("metrics_bytes", state.metrics_bytes)
       .add_raw("interval", interval.str())
+      .add_raw("alerts", alerts.str())
+      .add_raw("coupling", JsonArray().add(state.coupling.mean).add(state.coupling.count).str())
       .str();
 }
 
@@ -111,6 +115,9 @@ TrainingState load_training_state(const Checkpoint& checkpoint,
   for (const auto& entry : json.at("interval"))
     state.interval.add(entry.at(0).get<std::string>(), entry.at(1).get<double>(),
                        entry.at(2).get<double>());
+  state.coupling = {.mean = json.at("coupling").at(0).get<double>(),
+                    .count = json.at("coupling").at(1).get<double>()};
+  state.alerts = json.at("alerts").get<std::set<std::string>>();
   state.identity = identity;
   return state;
 }

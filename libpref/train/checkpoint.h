@@ -4,10 +4,12 @@
 // holds the durable folder protocol.
 #pragma once
 #include <map>
+#include <set>
 #include <string>
 
 #include "libpref/base/file_system.h"
 #include "libpref/nn/decoder.h"
+#include "libpref/objectives/coupling.h"
 #include "libpref/optim/adamw.h"
 #include "libpref/train/manifest.h"
 #include "libpref/train/metrics.h"
@@ -15,10 +17,12 @@
 namespace pref {
 
 struct TrainingState {
-  int64_t step = 0;            ///< updates done; with seed and data it is the data cursor
-  double num_tokens = 0;       ///< trained on since the start
-  uint64_t metrics_bytes = 0;  ///< of metrics.jsonl when saved
-  MetricSums interval;         ///< of the logging interval that is open
+  int64_t step = 0;              ///< updates done; with seed and data it is the data cursor
+  double num_tokens = 0;         ///< trained on since the start
+  uint64_t metrics_bytes = 0;    ///< of metrics.jsonl when saved
+  MetricSums interval;           ///< of the logging interval that is open
+  CouplingState coupling;        ///< running values of objectives that couple a batch
+  std::set<std::string> alerts;  ///< given so far (health.h)
   std::map<std::string, std::string> identity;  ///< what must be the same on resume: name to text
 };
 

@@ -12,6 +12,7 @@ struct MetricLine {
   std::string kind;  ///< train, eval or event
   int64_t step = 0;  ///< updates done
   std::vector<std::pair<std::string, double>> values;
+  std::string message = {};  ///< of an event
 
   MetricLine& add(std::string name, double value) {
     values.emplace_back(std::move(name), value);

@@ -24,6 +24,11 @@ class MetricSums {
   const std::vector<Entry>& entries() const { return entries_; }
   std::vector<Entry>& entries() { return entries_; }
 
+  /// What a log line shows: every mean, and what is no mean but follows from several:
+  /// preference/length_reward_correlation (Pearson's, of n_w - n_l and the reward margin) and, for
+  /// unpaired feedback, rewards/margins. Entries whose name begins with "_" are parts of these.
+  std::vector<std::pair<std::string, double>> reported() const;
+
  private:
   std::vector<Entry> entries_;  // in order of first mention
 };
@@ -34,8 +39,16 @@ class MetricSums {
 ///   logps/{chosen,rejected} sums in nats, mean over pairs; logits/{chosen,rejected} vocabulary
 ///     mean, mean over tokens;
 ///   entropy (nats) mean over all completion tokens; mean_token_accuracy mean over chosen tokens;
-///   preference/ties share of pairs with equal rewards.
-/// Rows with one branch give entropy and mean_token_accuracy alone.
+///   preference/{wins,ties,losses} shares of pairs by their rewards;
+///   preference/length_gap n_w - n_l, tokens, mean over pairs;
+///   with a reference: preference/chosen_logratio h_w / n_w, nats a token, mean over pairs;
+///     preference/displaced share of pairs whose chosen response became less likely, h_w < 0;
+///   with WPO's weight: preference/weight mean, preference/weight_clipped share at the clamp,
+///     preference/weight_share/<b> share of pairs in [b, b + 0.1), from 1 on in 1.0;
+///   preference/exploration where the objective explores; kl, nats, KTO's z0.
+/// Unpaired feedback gives rewards/* and logps/* as means over desirable (chosen) and undesirable
+/// (rejected) responses. Rows with one response and no label give entropy and mean_token_accuracy
+/// alone.
 void add_batch_metrics(const Labels& labels, const SequenceStatistics& statistics,
                        const RowLosses& losses, MetricSums& out);
 

@@ -17,8 +17,13 @@ struct ReferenceKey {
   std::string tokenizer;  ///< digest, or "" when rows came as ids
   std::string rows;       ///< digest of all token ids, lengths included
   std::string dtype = "float32";
+  std::string marks;  ///< what marked sums there are: "", "tail" or "token_rewards"
   std::map<std::string, std::string> as_map() const;
 };
+
+/// Log-probs of every branch under the engine's network. Where a row names another prompt for the
+/// reference (reference_prompt), that one stands before its branches.
+ReferenceLogps compute_reference(PreferenceStep& engine, std::span<const TokenizedRow> rows);
 
 /// The log-probs in `path`; nullopt when there is no such file. Throws ErrorKind::digest when its
 /// key is another one.

@@ -24,6 +24,7 @@ void RunDirectory::write_metrics(const MetricLine& line) {
   JsonObject json;
   json.add("kind", line.kind).add("step", line.step);
   for (const auto& [name, value] : line.values) json.add(name, value);
+  if (!line.message.empty()) json.add("message", line.message);
   const std::string text = json.str() + "\n";
   metrics_->write(text);
   metrics_bytes_ += text.size();

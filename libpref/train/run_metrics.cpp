@@ -29,8 +29,10 @@ RunMetrics read_run_metrics(const std::string& path) {
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     require(json.is_object(), ErrorKind::data, "metrics", path, ":", metrics.lines.size() + 1,
             ": not a JSON object.");
-    RunMetrics::Line entry{
-        .kind = json.value("kind", ""), .step = json.value("step", 0.0), .values = {}};
+    RunMetrics::Line entry{.kind = json.value("kind", ""),
+                           .step = json.value("step", 0.0),
+                           .values = {},
+                           .message = json.value("message", "")};
     for (const auto& [name, value] : json.items())
       if (value.is_number()) entry.values[name] = value.get<double>();
     metrics.lines.push_back(std::move(entry));

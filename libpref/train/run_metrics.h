@@ -14,6 +14,7 @@ struct RunMetrics {
     std::string kind;
     double step = 0;
     std::map<std::string, double> values;
+    std::string message;  ///< of an event
   };
   std::vector<Line> lines;
   /// (step, value) of `name` in the lines of that kind; empty when it was never logged.

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <set>
 
 namespace pref {
@@ -24,6 +25,17 @@ const std::vector<Curve>& curves() {
        "nats a completion",
        {{"logps/chosen", "chosen"}, {"logps/rejected", "rejected"}}},
       {"Entropy", "nats a token", {{"entropy", ""}}},
+      {"Chosen against the reference",
+       "log-ratio, nats a token",
+       {{"preference/chosen_logratio", ""}}},
+      {"Length and reward",
+       "correlation of length gap and margin",
+       {{"preference/length_reward_correlation", ""}}},
+      {"WPO's weight",
+       "",
+       {{"preference/weight", "mean"}, {"preference/weight_clipped", "share clipped to 1"}}},
+      {"Exploration", "nats", {{"preference/exploration", ""}}},
+      {"KTO's divergence", "nats", {{"kl", ""}}},
       {"Gradient norm", "before clipping", {{"grad_norm", ""}}},
       {"Learning rate", "", {{"learning_rate", ""}}},
       {"Speed", "tokens/s", {{"perf/tokens_per_second", ""}}}};
@@ -47,6 +59,26 @@ std::string figure(double value) {
   return text;
 }
 
+// The histogram of WPO's weights in the first and the last line that has one.
+std::optional<ReportChart> weight_histogram(const RunMetrics& metrics) {
+  constexpr std::string_view kShare = "preference/weight_share/";
+  ReportChart chart{.title = "Histogram of WPO's weights",
+                    .y_label = "share of pairs",
+                    .series = {},
+                    .x_label = "weight (bins of 0.1)"};
+  for (const auto& line : metrics.lines) {
+    ReportSeries series{"update " + figure(line.step), {}};
+    for (const auto& [name, value] : line.values)
+      if (line.kind == "train" && name.starts_with(kShare))
+        series.points.emplace_back(std::stod(name.substr(kShare.size())), value);
+    if (series.points.empty()) continue;
+    if (chart.series.size() == 2) chart.series.pop_back();
+    chart.series.push_back(std::move(series));
+  }
+  if (chart.series.empty()) return std::nullopt;
+  return chart;
+}
+
 }  // namespace
 
 std::vector<ReportChart> run_charts(const RunMetrics& metrics) {
@@ -67,6 +99,7 @@ std::vector<ReportChart> run_charts(const RunMetrics& metrics) {
     for (const std::string& set : sets) add("eval", set + "_", set);
     if (!chart.series.empty()) charts.push_back(std::move(chart));
   }
+  if (auto histogram = weight_histogram(metrics)) charts.push_back(std::move(*histogram));
   return charts;
 }
 
@@ -80,6 +113,9 @@ ReportData run_report(const std::string& title, const RunMetrics& metrics,
                                   points.size() == 1 ? figure(points.back().second)
                                                      : figure(points.front().second) + " -> " +
                                                            figure(points.back().second)});
+  for (const auto& line : metrics.lines)
+    if (!line.message.empty())
+      report.summary.push_back({"Alert, update " + figure(line.step), line.message});
   return report;
 }
 

@@ -6,7 +6,6 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -20,7 +19,10 @@
 #include "libpref/base/progress.h"
 #include "libpref/data/row_order.h"
 #include "libpref/train/checkpoint.h"
+#include "libpref/train/couple_batch.h"
+#include "libpref/train/health.h"
 #include "libpref/train/run_directory.h"
+#include "libpref/train/run_identity.h"
 #include "libpref/train/run_report.h"
 
 namespace pref {
@@ -40,28 +42,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Every option of the objective's terms, as "dpo.beta".
-std::vector<OptionText> objective_options(const Objective& objective) {
-  std::vector<OptionText> all;
-  for (const auto& [term, weight] : objective.terms())
-    std::visit(
-        [&](const auto& t) {
-          for (OptionText option : describe_options(t)) {
-            option.name = std::string(t.name) + "." + option.name;
-            all.push_back(std::move(option));
-          }
-        },
-        term);
-  const auto add_modifier = [&](const auto& modifier) {
-    if (!modifier) return;
-    for (OptionText option : describe_options(*modifier)) {
-      option.name = std::string(modifier->name) + "." + option.name;
-      all.push_back(std::move(option));
-    }
-  };
-  add_modifier(objective.modifiers().weighting);
-  add_modifier(objective.modifiers().divergence);
-  return all;
+StepOptions step_options(const TrainerOptions& options) {
+  return {.tokens_per_microbatch = options.tokens_per_microbatch,
+          .head = {.logits_bytes = options.logits_budget_mb << 20}};
 }
 
 }  // namespace
@@ -80,6 +63,7 @@ struct PreferenceTrainer::Run {
   int64_t epoch = -1;
   std::vector<int64_t> order;  // of `epoch`
   TrainingState state;
+  Health health;
   std::optional<RunDirectory> directory;
   std::optional<Progress> progress;
   std::chrono::steady_clock::time_point interval_start = std::chrono::steady_clock::now();
@@ -110,9 +94,7 @@ PreferenceTrainer::PreferenceTrainer(Model* model, Network& network, Objective o
       options_(std::move(options)),
       reference_(std::move(reference)),
       group_(single_process()),
-      engine_(network_, objective_,
-              {.tokens_per_microbatch = options_.tokens_per_microbatch,
-               .head = {.logits_bytes = options_.logits_budget_mb << 20}}),
+      engine_(network_, objective_, step_options(options_)),
       optimizer_(network_.parameters(), options_.optimizer) {
   check_options(options_, "train");
   for (const auto& [term, weight] : objective_.terms())
@@ -229,24 +211,19 @@ ReferenceLogps PreferenceTrainer::prepare_reference(const PreferenceData& data,
   const ReferenceKey key{
       .model = model_digest,
       .tokenizer = model_ && model_->has_tokenizer() ? model_->tokenizer().digest() : "",
-      .rows = data.digest};
+      .rows = data.digest,
+      .marks = has(objective_.needs(), Needs::tail)            ? "tail"
+               : has(objective_.needs(), Needs::token_rewards) ? "token_rewards"
+                                                               : ""};
   if (!path.empty())
     if (auto cached = read_reference_cache(path, key, data.rows)) {
       log_info("reference log-probs: ", path);
       return std::move(*cached);
     }
-  Progress progress("reference", static_cast<int64_t>(data.rows.size()));
-  const auto report = [&](int64_t done) { progress.update(done); };
-  std::vector<double> values;
-  if (reference_model) {
-    PreferenceStep engine(reference_model->network(), objective_,
-                          {.tokens_per_microbatch = options_.tokens_per_microbatch,
-                           .head = {.logits_bytes = options_.logits_budget_mb << 20}});
-    values = engine.logps(data.rows, report);
-  } else {
-    values = engine_.logps(data.rows, report);
-  }
-  ReferenceLogps logps(data.rows, std::move(values));
+  std::optional<PreferenceStep> other;
+  if (reference_model)
+    other.emplace(reference_model->network(), objective_, step_options(options_));
+  ReferenceLogps logps = compute_reference(other ? *other : engine_, data.rows);
   if (!path.empty()) write_reference_cache(path, key, logps);
   return logps;
 }
@@ -258,31 +235,7 @@ std::map<std::string, std::string> PreferenceTrainer::identity(const Run& run) c
   if (options_.lr_scheduler_type == ScheduleKind::linear ||
       options_.lr_scheduler_type == ScheduleKind::cosine)
     identity["updates"] = std::to_string(run.total_steps);
-  identity["objective"] = objective_.name();
-  for (const auto& [term, weight] : objective_.terms())
-    std::visit(
-        [&](const auto& t) {
-          identity[std::string("loss_weights.") + t.name] = json_value(weight);
-        },
-        term);
-  for (const auto& option : objective_options(objective_)) identity[option.name] = option.value;
-  static constexpr std::array<std::string_view, 12> kFixed = {"learning_rate",
-                                                              "lr_scheduler_type",
-                                                              "warmup_ratio",
-                                                              "warmup_steps",
-                                                              "per_device_train_batch_size",
-                                                              "gradient_accumulation_steps",
-                                                              "max_grad_norm",
-                                                              "adam_beta1",
-                                                              "adam_beta2",
-                                                              "adam_epsilon",
-                                                              "weight_decay",
-                                                              "seed"};
-  for (const auto& option : describe_options(options_))
-    if (std::find(kFixed.begin(), kFixed.end(), option.name) != kFixed.end() ||
-        option.name == "shuffle" || option.name == "tokens_per_microbatch" ||
-        option.name == "logits_budget_mb")
-      identity[option.name] = option.value;
+  identity.merge(run_identity(objective_, options_));
   return identity;
 }
 
@@ -313,6 +266,8 @@ void PreferenceTrainer::resume(Run& run) {
   }
   run.state = load_training_state(*checkpoint, run.state.identity, model_->network(), optimizer_);
   step_ = run.state.step;
+  coupling_ = run.state.coupling;
+  run.health.given() = run.state.alerts;
   run.last_saved = step_;
   if (run.directory) run.directory->restart(step_, own_metrics ? run.state.metrics_bytes : 0);
   log_info("resumed ", checkpoint->folder, " at update ", step_, " of ", run.total_steps);
@@ -323,6 +278,7 @@ void PreferenceTrainer::train_one(Run& run) {
   if (step_ == 0 && run.policy_is_reference)
     inspect = [&](const PackingPlan& plan, const SequenceStatistics& statistics, const RowLosses&) {
       for (int64_t r = 0; r < plan.num_rows(); ++r) {
+        if (!run.train.rows[plan.row_ids[r]].reference_prompt.empty()) continue;
         const auto reference = run.reference.row(plan.row_ids[r]);
         for (size_t k = 0; k < reference.size(); ++k) {
           const double ratio = statistics.logp[plan.row_first_sequence[r] + k] - reference[k];
@@ -349,9 +305,30 @@ void PreferenceTrainer::train_one(Run& run) {
 
 UpdateResult PreferenceTrainer::step(std::span<const TokenizedRow> rows,
                                      const ReferenceLogps& reference, double learning_rate) {
-  std::vector<int64_t> indices(rows.size());
-  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<int64_t>(i);
-  return update(rows, indices, reference, learning_rate, {});
+  return update(rows, all_indices(rows.size()), reference, learning_rate, {});
+}
+
+std::vector<int64_t> PreferenceTrainer::rows_of_rank(std::span<const int64_t> indices) const {
+  std::vector<int64_t> mine;
+  for (size_t i = 0; i < indices.size(); ++i)
+    if (is_of_rank(i)) mine.push_back(indices[i]);
+  return mine;
+}
+
+// Every rank computes its own rows' log-probs and learns the others', so that all couple alike.
+std::vector<double> PreferenceTrainer::couple(std::span<const TokenizedRow> rows,
+                                              std::span<const int64_t> indices,
+                                              const ReferenceLogps& reference,
+                                              CouplingState& state) {
+  if (!objective_.couples()) return {};
+  const std::vector<double> own = engine_.logps(rows, rows_of_rank(indices));
+  std::vector<double> logps;
+  size_t next = 0;
+  for (size_t i = 0; i < indices.size(); ++i)
+    for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k)
+      logps.push_back(is_of_rank(i) ? own[next++] : 0.0);
+  group_->all_reduce_sum(logps);
+  return couple_batch(objective_, rows, indices, reference, logps, state);
 }
 
 UpdateResult PreferenceTrainer::update(std::span<const TokenizedRow> rows,
@@ -361,11 +338,15 @@ UpdateResult PreferenceTrainer::update(std::span<const TokenizedRow> rows,
   network_.parameters().zero_gradients();
   // One normalizer for the global batch; each rank takes every size-th row.
   const Normalizers normalizers = normalizers_of(rows, indices);
-  std::vector<int64_t> mine;
-  for (size_t i = static_cast<size_t>(group_->rank()); i < indices.size();
-       i += static_cast<size_t>(group_->size()))
-    mine.push_back(indices[i]);
-  PreferenceStep::Result sums = engine_.accumulate(rows, mine, reference, normalizers, inspect);
+  const std::vector<int64_t> mine = rows_of_rank(indices);
+  const std::vector<double> all_coupled = couple(rows, indices, reference, coupling_);
+  std::vector<double> coupled;  // of this rank's sequences
+  size_t sequence = 0;
+  for (size_t i = 0; i < indices.size() && !all_coupled.empty(); ++i)
+    for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k, ++sequence)
+      if (is_of_rank(i)) coupled.push_back(all_coupled[sequence]);
+  PreferenceStep::Result sums =
+      engine_.accumulate(rows, mine, reference, normalizers, inspect, coupled);
   for (const auto& block : network_.parameters().blocks()) group_->all_reduce_sum(block.gradient);
   std::vector<double> totals = {sums.loss, sums.num_tokens};
   for (const auto& entry : sums.metrics.entries())
@@ -416,10 +397,16 @@ void PreferenceTrainer::log_training(Run& run, const UpdateResult& result) {
     line.add("loss", sums.mean("loss"))
         .add("grad_norm", result.grad_norm)
         .add("learning_rate", result.learning_rate);
-    for (const auto& entry : sums.entries())
-      if (entry.name != "loss") line.add(entry.name, sums.mean(entry.name));
+    for (const auto& [name, value] : sums.reported())
+      if (name != "loss") line.add(name, value);
     line.add("num_tokens", run.state.num_tokens).add("perf/tokens_per_second", rate);
     run.directory->write_metrics(line);
+  }
+  for (const std::string& alert : run.health.alerts(run.state.interval)) {
+    log_warning("update ", step_, ": ", alert);
+    if (run.directory)
+      run.directory->write_metrics(
+          {.kind = "event", .step = step_, .values = {}, .message = alert});
   }
   run.state.interval = {};
   run.interval_tokens = 0;
@@ -427,13 +414,16 @@ void PreferenceTrainer::log_training(Run& run, const UpdateResult& result) {
 }
 
 ReferenceLogps PreferenceTrainer::reference_logps(std::span<const TokenizedRow> rows) {
-  return ReferenceLogps(rows, engine_.logps(rows));
+  return compute_reference(engine_, rows);
 }
 
 PreferenceStep::Result PreferenceTrainer::evaluate(std::span<const TokenizedRow> rows,
                                                    const ReferenceLogps& reference) {
-  const std::vector<int64_t> indices = epoch_order(static_cast<int64_t>(rows.size()), 0, 0, false);
-  return engine_.evaluate(rows, indices, reference, normalizers_of(rows, indices));
+  const std::vector<int64_t> indices = all_indices(rows.size());
+  CouplingState state = coupling_;
+  state.frozen = true;
+  return engine_.evaluate(rows, indices, reference, normalizers_of(rows, indices),
+                          couple(rows, indices, reference, state));
 }
 
 void PreferenceTrainer::evaluate_all(Run& run) {
@@ -449,8 +439,8 @@ void PreferenceTrainer::evaluate_all(Run& run) {
     MetricLine line{.kind = "eval", .step = step_, .values = {}};
     line.add("epoch", static_cast<double>(step_) / static_cast<double>(run.steps_per_epoch));
     line.add(set.name + "_loss", result.loss);
-    for (const auto& entry : result.metrics.entries())
-      line.add(set.name + "_" + entry.name, result.metrics.mean(entry.name));
+    for (const auto& [name, value] : result.metrics.reported())
+      line.add(set.name + "_" + name, value);
     line.add(set.name + "_runtime", seconds_since(start));
     run.directory->write_metrics(line);
   }
@@ -461,6 +451,8 @@ void PreferenceTrainer::evaluate_all(Run& run) {
 void PreferenceTrainer::save_checkpoint(Run& run) {
   if (!run.directory || !model_ || run.last_saved == step_) return;
   run.state.step = step_;
+  run.state.coupling = coupling_;
+  run.state.alerts = run.health.given();
   run.state.metrics_bytes = run.directory->metrics_bytes();
   save_training_state(posix_file_system(), run.directory->path(), run.state, model_->network(),
                       optimizer_);

@@ -69,6 +69,14 @@ class PreferenceTrainer {
   UpdateResult update(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
                       const ReferenceLogps& reference, double learning_rate,
                       const PreferenceStep::Inspect& inspect);
+  /// The part of a global batch that this rank computes: every size-th row.
+  bool is_of_rank(size_t i) const {
+    return static_cast<int>(i % static_cast<size_t>(group_->size())) == group_->rank();
+  }
+  std::vector<int64_t> rows_of_rank(std::span<const int64_t> indices) const;
+  /// What the global batch `indices` gives its sequences; empty unless the objective couples.
+  std::vector<double> couple(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+                             const ReferenceLogps& reference, CouplingState& state);
   ReferenceLogps prepare_reference(const PreferenceData& data, const std::string& name,
                                    Model* reference_model, const std::string& model_digest);
   void prepare_references(Run& run);
@@ -89,6 +97,7 @@ class PreferenceTrainer {
   PreferenceStep engine_;
   AdamW optimizer_;
   int64_t step_ = 0;
+  CouplingState coupling_;
   std::atomic<bool> stop_{false};
 };
 
@@ -120,6 +129,13 @@ class WPOTrainer : public PreferenceTrainer {
 class SELMTrainer : public PreferenceTrainer {
  public:
   SELMTrainer(Model& model, SELM objective, TrainerOptions options, ReferenceOptions reference = {})
+      : PreferenceTrainer(model, Objective(objective), std::move(options), std::move(reference)) {}
+};
+
+/// KTO (arXiv:2402.01306) on unpaired feedback; give it unpaired() data with_mismatched_responses().
+class KTOTrainer : public PreferenceTrainer {
+ public:
+  KTOTrainer(Model& model, KTO objective, TrainerOptions options, ReferenceOptions reference = {})
       : PreferenceTrainer(model, Objective(objective), std::move(options), std::move(reference)) {}
 };
 

@@ -47,6 +47,31 @@ TEST(Packing, ValueOfTwoRows) {
   EXPECT_THAT(plan.row_first_sequence, ElementsAre(0, 2, 3));
   EXPECT_THAT(plan.row_weight, ElementsAre(0.5, 1));
   EXPECT_THAT(plan.row_margin, ElementsAre(2, 0));
+  EXPECT_THAT(plan.row_label, ElementsAre(0, 0));
+  EXPECT_THAT(plan.sequence_score, ElementsAre(0, 0, 0));
+  EXPECT_THAT(plan.sequence_win_probability, ElementsAre(-1, -1, -1));
+  EXPECT_TRUE(plan.label_mark.empty());
+}
+
+TEST(Packing, ValueOfFactsAndMarks) {
+  auto rows = two_rows();
+  rows[0].facts.scores = {3, 1};
+  rows[0].facts.win_probability = {0.75, 0.25};
+  rows[1].facts.desirable = false;
+  const std::vector<int64_t> both = {0, 1};
+  const PackingPlan tails = pack_rows(rows, both, Marks::tail);
+  EXPECT_THAT(tails.row_label, ElementsAre(0, -1));
+  EXPECT_THAT(tails.sequence_score, ElementsAre(3, 1, 0));
+  EXPECT_THAT(tails.sequence_win_probability, ElementsAre(0.75, 0.25, -1));
+  EXPECT_THAT(tails.label_mark, ElementsAre(0, 1, 0, 0, 0, 0)) << "beyond the shorter response";
+  rows[0].token_rewards = {{1, -1}, {0.5}};
+  rows[1].token_rewards = {{0, 2, 0}};
+  EXPECT_THAT(pack_rows(rows, both, Marks::token_rewards).label_mark,
+              ElementsAre(1, -1, 0.5, 0, 2, 0));
+  rows[1].token_rewards = {{0, 2}};
+  EXPECT_EQ(error_of([&] { pack_rows(rows, both, Marks::token_rewards); }),
+            "[packing] f:2: branch 0 has 3 tokens, which need one token reward each "
+            "(\"token_rewards\"), got 2.");
 }
 
 TEST(Packing, InvariantOfRowOrder) {

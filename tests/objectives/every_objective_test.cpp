@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <map>
@@ -24,6 +25,7 @@ using testing::numbers_of;
 using testing::Random;
 using testing::random_row;
 using testing::randomize;
+using testing::uncoupled_row;
 using testing::values_of;
 
 constexpr int kMostTested = 4;
@@ -39,22 +41,31 @@ void for_each_case(const F& f) {
   });
 }
 
-Row<double> with_logps(Row<double> row, const std::vector<double>& logps) {
-  for (int k = 0; k < row.branches; ++k) row.branch[k].logp = logps[static_cast<size_t>(k)];
-  return row;
-}
+// The sums that a loss may depend on by way of the policy, and its slopes by them.
+struct PolicySum {
+  const char* name;
+  double Sequence<double>::*value;
+  double (RowLoss<double>::*slope)[kMaxBranches];
+};
+constexpr std::array<PolicySum, 3> kPolicySums = {
+    {{"logp", &Sequence<double>::logp, &RowLoss<double>::d_logp},
+     {"marked", &Sequence<double>::marked, &RowLoss<double>::d_marked},
+     {"unlikely", &Sequence<double>::unlikely, &RowLoss<double>::d_unlikely}}};
 
 template <class T>
 bool finite(const RowLoss<T>& out) {
   bool all = std::isfinite(out.loss);
   for (int k = 0; k < kMaxBranches; ++k)
-    all = all && std::isfinite(out.d_logp[k]) && std::isfinite(out.reward[k]);
+    all = all && std::isfinite(out.d_logp[k]) && std::isfinite(out.d_marked[k]) &&
+          std::isfinite(out.d_unlikely[k]) && std::isfinite(out.reward[k]);
   return all;
 }
 
 bool same(const RowLoss<double>& a, const RowLoss<double>& b) {
   bool all = a.loss == b.loss;
-  for (int k = 0; k < kMaxBranches; ++k) all = all && a.d_logp[k] == b.d_logp[k];
+  for (int k = 0; k < kMaxBranches; ++k)
+    all = all && a.d_logp[k] == b.d_logp[k] && a.d_marked[k] == b.d_marked[k] &&
+          a.d_unlikely[k] == b.d_unlikely[k];
   return all;
 }
 
@@ -74,8 +85,12 @@ reference::ObjectiveRow plain(const Row<double>& row) {
     out.n.push_back(row.branch[k].num_tokens);
     out.win.push_back(row.branch[k].win_probability);
     out.score.push_back(row.branch[k].score);
+    out.marked.push_back(row.branch[k].marked);
+    out.unlikely.push_back(row.branch[k].unlikely);
+    out.coupled.push_back(row.branch[k].coupled);
   }
   out.margin = row.margin;
+  out.label = row.label;
   return out;
 }
 
@@ -148,19 +163,25 @@ TEST(EveryObjectiveTest, Gradient) {
     for (int i = 0; i < 200; ++i) {
       randomize(objective, random);
       const Row<double> row = random_row(random, branches);
-      std::vector<double> logps;
-      for (int k = 0; k < branches; ++k) logps.push_back(row.branch[k].logp);
-      const auto loss = [&](const std::vector<double>& x) {
-        return objective(with_logps(row, x)).loss;
-      };
       const RowLoss<double> out = objective(row);
-      for (int k = 0; k < branches; ++k) {
-        const double expected =
-            reference::five_point_difference(loss, logps, static_cast<size_t>(k), kStep);
-        // Relative 1e-6; the second term is the rounding of the difference itself.
-        EXPECT_NEAR(out.d_logp[k], expected,
-                    1e-6 * std::abs(out.d_logp[k]) + 1e-15 * (1 + std::abs(out.loss)) / kStep)
-            << "row " << i << ", branch " << k;
+      for (const PolicySum& sum : kPolicySums) {
+        if (known(objective).detached && std::string(sum.name) == "logp") continue;
+        std::vector<double> values;
+        for (int k = 0; k < branches; ++k) values.push_back(row.branch[k].*sum.value);
+        const auto loss = [&](const std::vector<double>& x) {
+          Row<double> moved = row;
+          for (int k = 0; k < branches; ++k) moved.branch[k].*sum.value = x[static_cast<size_t>(k)];
+          return objective(moved).loss;
+        };
+        for (int k = 0; k < branches; ++k) {
+          const double expected =
+              reference::five_point_difference(loss, values, static_cast<size_t>(k), kStep);
+          const double slope = (out.*sum.slope)[k];
+          // Relative 1e-6; the second term is the rounding of the difference itself.
+          EXPECT_NEAR(slope, expected,
+                      1e-6 * std::abs(slope) + 1e-15 * (1 + std::abs(out.loss)) / kStep)
+              << "row " << i << ", branch " << k << ", " << sum.name;
+        }
       }
     }
   });
@@ -186,6 +207,7 @@ Row<float> narrowed(const Row<double>& row) {
   out.branches = row.branches;
   out.weight = static_cast<float>(row.weight);
   out.margin = static_cast<float>(row.margin);
+  out.label = row.label;
   for (int k = 0; k < row.branches; ++k) {
     const auto& s = row.branch[k];
     out.branch[k] = {.logp = static_cast<float>(s.logp),
@@ -194,7 +216,11 @@ Row<float> narrowed(const Row<double>& row) {
                      .collision = static_cast<float>(s.collision),
                      .max_logp = static_cast<float>(s.max_logp),
                      .win_probability = static_cast<float>(s.win_probability),
-                     .score = static_cast<float>(s.score)};
+                     .score = static_cast<float>(s.score),
+                     .marked = static_cast<float>(s.marked),
+                     .ref_marked = static_cast<float>(s.ref_marked),
+                     .unlikely = static_cast<float>(s.unlikely),
+                     .coupled = static_cast<float>(s.coupled)};
   }
   return out;
 }
@@ -275,7 +301,7 @@ TEST(EveryObjectiveTest, IdenticalPairsPullAsStated) {
   const int seen = for_each_with(
       random, [](const auto& p) { return static_cast<bool>(p.identical_pull); },
       [&](const auto& objective, const KnownProperties& p) {
-        Row<double> row = random_row(random, objective.min_branches);
+        Row<double> row = uncoupled_row(random, objective.min_branches);
         row.branch[1] = row.branch[0];
         const RowLoss<double> out = objective(row);
         const double expected = p.identical_pull(numbers_of(objective), row);
@@ -293,9 +319,13 @@ TEST(EveryObjectiveTest, StepZeroHasItsClosedForm) {
   const int seen = for_each_with(
       random, [](const auto& p) { return static_cast<bool>(p.at_reference); },
       [&](const auto& objective, const KnownProperties& p) {
-        Row<double> row = random_row(random, objective.min_branches);
+        Row<double> row = uncoupled_row(random, objective.min_branches);
         row.margin = 0;
         for (auto& branch : row.branch) branch.ref_logp = branch.logp;
+        if constexpr (Coupled<std::decay_t<decltype(objective)>>) {
+          CouplingState state;
+          if (objective.couples()) objective.couple(std::span(&row, 1), state);
+        }
         const RowLoss<double> out = objective(row);
         const double expected = p.at_reference(numbers_of(objective), row);
         EXPECT_NEAR(out.loss, expected, 1e-14 * (1 + std::abs(expected)));
@@ -312,7 +342,7 @@ TEST(EveryObjectiveTest, SwapHasItsClosedForm) {
   const int seen = for_each_with(
       random, [](const auto& p) { return static_cast<bool>(p.swap); },
       [&](const auto& objective, const KnownProperties& p) {
-        Row<double> row = random_row(random, objective.min_branches);
+        Row<double> row = uncoupled_row(random, objective.min_branches);
         row.margin = 0;
         Row<double> swapped = row;
         std::swap(swapped.branch[0], swapped.branch[1]);
@@ -329,7 +359,7 @@ TEST(EveryObjectiveTest, InvariantToWhatBothResponsesShare) {
   const int seen = for_each_with(
       random, [](const auto& p) { return p.by_difference; },
       [&](const auto& objective, const KnownProperties&) {
-        const Row<double> row = random_row(random, objective.min_branches);
+        const Row<double> row = uncoupled_row(random, objective.min_branches);
         Row<double> moved = row;
         for (int k = 0; k < 2; ++k) moved.branch[k].logp += 3.25;
         const RowLoss<double> a = objective(row), b = objective(moved);
@@ -344,7 +374,7 @@ TEST(EveryObjectiveTest, ScalesWithLogProbsOverBeta) {
   const int seen = for_each_with(
       random, [](const auto& p) { return p.degree.has_value(); },
       [&](auto objective, const KnownProperties& p) {
-        const Row<double> row = random_row(random, objective.min_branches);
+        const Row<double> row = uncoupled_row(random, objective.min_branches);
         const RowLoss<double> before = objective(row);
         const double c = random.uniform(0.5, 2);
         Row<double> larger = row;

@@ -27,6 +27,10 @@ struct KnownProperties {
   bool by_difference = false;
   /// Log-probs times c and beta over c: the loss grows by c to this power.
   std::optional<int> degree;
+  /// The value follows the log-probs through a weight that carries no gradient, or is shared with
+  /// other rows, so that differences of the row's loss are no derivatives; tests of its own hold
+  /// them.
+  bool detached = false;
 };
 
 inline const std::map<std::string, KnownProperties>& known_properties() {
@@ -160,6 +164,37 @@ inline const std::map<std::string, KnownProperties>& known_properties() {
         {}}},
       {"pro", {{}, [](O o, R) { return -o.at("nll_weight"); }, {}, false, {}}},
       {"logo", {{}, zero, {}, false, {}}},
+      // With the batch's quantity at 0 (no shift yet) where policy and reference agree.
+      {"kto",
+       {[](O o, R r) {
+          return 0.5 * o.at(r.label > 0 ? "desirable_weight" : "undesirable_weight");
+        },
+        {},
+        {},
+        false,
+        {}}},
+      {"bco", {log_two, {}, {}, false, {}}},
+      {"apo_zero_unpaired",
+       {[](O o, R r) {
+          return 0.5 * o.at(r.label > 0 ? "desirable_weight" : "undesirable_weight");
+        },
+        {},
+        {},
+        false,
+        {}}},
+      {"aot", {log_two, zero, {}, true, {}}},
+      {"aot_unpaired", {log_two, {}, {}, false, {}, true}},
+      {"t_reg",
+       {[](O o, R r) {
+          return std::log(2.0) -
+                 o.at("alpha") * o.at("beta") / 2 * (r.branch[0].marked + r.branch[1].marked);
+        },
+        zero,
+        {},
+        false,
+        {},
+        true}},
+      {"cut", {{}, {}, {}, false, {}}},
   };
   return known;
 }

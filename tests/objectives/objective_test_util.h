@@ -51,6 +51,7 @@ inline Row<double> random_row(Random& random, int branches) {
   row.branches = branches;
   row.weight = random.uniform(0.1, 3);
   row.margin = random.uniform(-1, 1);
+  row.label = random.coin() ? 1 : -1;
   for (int k = 0; k < branches; ++k) {
     const double n = static_cast<double>(random.integer(1, 30));
     row.branch[k] = {.logp = -n * random.uniform(0.05, 2),
@@ -59,8 +60,19 @@ inline Row<double> random_row(Random& random, int branches) {
                      .collision = -random.uniform(0.1, 3),
                      .max_logp = -random.uniform(0.1, 2),
                      .win_probability = random.uniform(0, 1),
-                     .score = 0.8 * (branches - k) + random.uniform(0, 0.7)};  // best first
+                     .score = 0.8 * (branches - k) + random.uniform(0, 0.7),  // best first
+                     .marked = random.normal(),
+                     .ref_marked = random.normal(),
+                     .unlikely = -random.uniform(0, 3),
+                     .coupled = random.normal()};
   }
+  return row;
+}
+
+/// A row whose batch gives it nothing.
+inline Row<double> uncoupled_row(Random& random, int branches) {
+  Row<double> row = random_row(random, branches);
+  for (auto& branch : row.branch) branch.coupled = 0;
   return row;
 }
 

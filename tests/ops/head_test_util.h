@@ -54,7 +54,9 @@ inline const std::vector<NamedStatistic>& every_statistic() {
                                                   {"max_logp", &SequenceStatistics::max_logp},
                                                   {"hits", &SequenceStatistics::hits},
                                                   {"mean_logit", &SequenceStatistics::mean_logit},
-                                                  {"num_tokens", &SequenceStatistics::num_tokens}};
+                                                  {"num_tokens", &SequenceStatistics::num_tokens},
+                                                  {"marked", &SequenceStatistics::marked},
+                                                  {"unlikely", &SequenceStatistics::unlikely}};
   return all;
 }
 
@@ -97,6 +99,9 @@ class HeadOracle {
       out.hits[s] += row.hit;
       out.mean_logit[s] += row.mean_logit;
       out.num_tokens[s] += 1;
+      if (labels_.mark.empty()) return;
+      out.marked[s] += labels_.mark[i] * row.logp;
+      out.unlikely[s] += labels_.mark[i] * std::log(-std::expm1(row.logp));
     });
     return out;
   }
@@ -168,10 +173,10 @@ inline at::Tensor to_tensor(const std::vector<double>& x) {
 /// Coefficients that do not depend on the statistics.
 inline PreferenceHead::Coefficients given(const Labels& labels, std::vector<double> d_logp) {
   return [labels, d_logp](const SequenceStatistics&, int64_t first_row, int64_t end_row,
-                          std::span<double> out) {
+                          const SequenceSlopes& out) {
     for (int64_t s = labels.row_first_sequence[first_row]; s < labels.row_first_sequence[end_row];
          ++s)
-      out[s] = d_logp[static_cast<size_t>(s)];
+      out.logp[s] = d_logp[static_cast<size_t>(s)];
   };
 }
 

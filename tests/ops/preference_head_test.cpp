@@ -198,9 +198,9 @@ TEST(PreferenceHeadTest, OversizedRowAmongSmallOnes) {
   std::vector<std::pair<int64_t, int64_t>> groups;
   const auto coefficients = given(labels, d_logp);
   const auto recording = [&](const SequenceStatistics& statistics, int64_t first, int64_t end,
-                             std::span<double> out) {
+                             const SequenceSlopes& out) {
     groups.emplace_back(first, end);
-    EXPECT_EQ(static_cast<int64_t>(out.size()), labels.num_sequences());
+    EXPECT_EQ(static_cast<int64_t>(out.logp.size()), labels.num_sequences());
     for (int64_t s = labels.row_first_sequence[first]; s < labels.row_first_sequence[end]; ++s)
       EXPECT_NEAR(statistics.logp[s], whole.statistics.logp[s], 1e-3)
           << "summed before it is asked for";
@@ -396,7 +396,7 @@ TEST(PreferenceHeadTest, RejectsLabels) {
     const Labels labels = labels_of(plan);
     PreferenceHead head({c.weight, at::zeros_like(c.weight)}, {});
     const Tensor d_hidden = at::zeros_like(c.hidden);
-    const auto untouched = [](const SequenceStatistics&, int64_t, int64_t, std::span<double>) {
+    const auto untouched = [](const SequenceStatistics&, int64_t, int64_t, const SequenceSlopes&) {
       ADD_FAILURE() << "labels are checked before any row is computed";
     };
     const std::string text =

@@ -42,14 +42,22 @@ RowsCase rows_case(Random& random) {
   return out;
 }
 
+// Slopes with memory of their own.
+struct Slopes {
+  std::vector<double> logp, marked, unlikely;
+  explicit Slopes(double value = 0) : logp(7, value), marked(7, value), unlikely(7, value) {}
+  operator SequenceSlopes() { return {logp, marked, unlikely}; }  // NOLINT: as spans convert
+};
+
 TEST(RowLossesTest, Value) {
   Random random;
   const RowsCase c = rows_case(random);
   const Objective objective({{DPO{.beta = 0.3}, 1}, {SFT{}, 0.5}});
   const Normalizers normalizers{3, 40};
   RowLosses losses(objective, normalizers, c.labels(), c.inputs());
-  std::vector<double> d_logp(7, 99);
-  losses(c.statistics, 0, 3, d_logp);
+  Slopes slopes(99);
+  losses(c.statistics, 0, 3, slopes);
+  const std::vector<double>& d_logp = slopes.logp;
   double sum = 0;
   for (size_t r = 0; r < 3; ++r) {
     const auto w = static_cast<size_t>(c.rows[r]);
@@ -72,15 +80,15 @@ TEST(RowLossesTest, InvariantToGroups) {
   Random random;
   const RowsCase c = rows_case(random);
   const Objective objective{DPO{}};
-  std::vector<double> whole(7), parts(7);
+  Slopes whole, parts;
   RowLosses all(objective, {3, 40}, c.labels(), c.inputs()),
       split(objective, {3, 40}, c.labels(), c.inputs());
   all(c.statistics, 0, 3, whole);
   split(c.statistics, 0, 1, parts);
-  EXPECT_EQ(parts[2], 0) << "rows of other groups are left alone";
+  EXPECT_EQ(parts.logp[2], 0) << "rows of other groups are left alone";
   EXPECT_EQ(split.loss(), split.row_loss()[0]);
   split(c.statistics, 1, 3, parts);
-  EXPECT_EQ(parts, whole);
+  EXPECT_EQ(parts.logp, whole.logp);
   EXPECT_EQ(split.loss(), all.loss());
   EXPECT_EQ(split.rewards(), all.rewards());
 }
@@ -89,14 +97,14 @@ TEST(RowLossesTest, AbsentInputsAreNeutral) {
   Random random;
   RowsCase c = rows_case(random);
   const Objective objective{DPO{}};
-  std::vector<double> bare(7), neutral(7);
+  Slopes bare, neutral;
   RowLosses without(objective, {3, 40}, c.labels(), {.ref_logp = c.ref});
   without(c.statistics, 0, 3, bare);
   c.weight.assign(3, 1);
   c.margin.assign(3, 0);
   RowLosses with(objective, {3, 40}, c.labels(), c.inputs());
   with(c.statistics, 0, 3, neutral);
-  EXPECT_EQ(bare, neutral);
+  EXPECT_EQ(bare.logp, neutral.logp);
   EXPECT_EQ(without.loss(), with.loss());
   // Cross-entropy needs no reference.
   const Objective sft{SFT{}};
@@ -121,10 +129,17 @@ TEST(RowLossesTest, Rejects) {
               HasSubstr("[sft+dpo] reference log-probs are required"));
   EXPECT_THAT(rejected(dpo, c.labels(), {.ref_logp = ref.first(6)}),
               HasSubstr("[dpo] one reference log-prob per sequence (7) is required, got 6."));
-  EXPECT_THAT(rejected(dpo, c.labels(), {.ref_logp = ref, .weight = weight.first(2)}),
-              HasSubstr("[dpo] one weight and margin per row (3) is required, got 2 and 0."));
+  EXPECT_THAT(
+      rejected(dpo, c.labels(), {.ref_logp = ref, .weight = weight.first(2)}),
+      HasSubstr("[dpo] one weight, margin and label per row (3) is required, got 2, 0 and 0."));
   EXPECT_THAT(rejected(dpo, c.labels(), {.ref_logp = ref, .margin = ref.first(4)}),
-              HasSubstr("got 0 and 4."));
+              HasSubstr("got 0, 4 and 0."));
+  EXPECT_THAT(rejected(dpo, c.labels(), {.ref_logp = ref, .score = ref.first(6)}),
+              HasSubstr("coupled value per sequence (7) is required, got 6"));
+  EXPECT_THAT(rejected(Objective(TREG{}), c.labels(), {.ref_logp = ref}),
+              HasSubstr("[t_reg] marks of tokens are required"));
+  EXPECT_THAT(rejected(Objective(AOT{}), c.labels(), {.ref_logp = ref}),
+              HasSubstr("[aot] values coupled over the batch are required"));
   const std::vector<int64_t> rows = {0, 2, 3, 7};
   EXPECT_THAT(rejected(dpo, {c.row, c.token, c.sequences, rows}, {.ref_logp = ref}),
               HasSubstr("[dpo] row 1 has 1 branches; 2 to 16 are required."));

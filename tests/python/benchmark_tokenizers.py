@@ -59,7 +59,10 @@ def retrained(make, texts, vocab_size=32_000):
         show_progress=False,
     )
     shape.train_from_iterator(texts, trainer)
-    return shape
+    trained = json.loads(shape.to_str())  # its added tokens still have the ids of the old vocabulary
+    for token in trained["added_tokens"]:
+        token["id"] = trained["model"]["vocab"][token["content"]]
+    return Tokenizer.from_str(json.dumps(trained))
 
 
 def time_ours(program, path, texts):

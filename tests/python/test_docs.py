@@ -123,3 +123,14 @@ def test_commands_exist(document):
 def test_readme_shows_the_two_entry_points():
     text = (ROOT / "README.md").read_text()
     assert "examples/quickstart.sh" in text and "tests/run.sh" in text
+
+
+def test_named_tests_exist():
+    """Every Suite.Name that a document names stands in a test source."""
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("*_test.cpp"))
+    known = set(re.findall(r"^TEST(?:_[FP])?\((\w+),\s*(\w+)\)", sources, re.MULTILINE))
+    assert ("Metrics", "Value") in known
+    suites = {suite for suite, _ in known}
+    for document in documents():
+        named = set(re.findall(r"`(\w+)\.(\w+)`", document.read_text()))
+        assert {test for test in named if test[0] in suites} <= known, document.name

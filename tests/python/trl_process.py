@@ -9,8 +9,10 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def run_trl(model, ids, *, mode="default", steps, learning_rate, batch=4, beta=0.1, timeout=3600):
-    """The result object of trl_run.py."""
+def run_trl(
+    model, ids, *, mode="default", steps, learning_rate, batch=4, beta=0.1, timeout=3600, more=()
+):
+    """The result object of trl_run.py; `more`: further arguments."""
     command = [
         sys.executable,
         "-B",
@@ -21,7 +23,7 @@ def run_trl(model, ids, *, mode="default", steps, learning_rate, batch=4, beta=0
         str(ids),
     ]
     command += ["--mode", mode, "--steps", str(steps), "--batch", str(batch)]
-    command += ["--learning-rate", repr(learning_rate), "--beta", repr(beta)]
+    command += ["--learning-rate", repr(learning_rate), "--beta", repr(beta), *map(str, more)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     if done.returncode != 0:
         raise RuntimeError(

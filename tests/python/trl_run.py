@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains one model with TRL's DPOTrainer on given token ids, in a process of its own, and prints one JSON object:
+"""Trains one model with TRL's DPOTrainer (or CPOTrainer, for SimPO) on given token ids, in a process of its own, and prints one JSON object:
 the log of every step, seconds (reference pass, steps), and memory (before the model is loaded, at the peak).
 
 Rows are {"prompt_ids", "chosen_ids", "rejected_ids"}, one a line, as `pref logps --ids` writes them, so that both
@@ -14,6 +14,8 @@ import json
 import pathlib
 import tempfile
 import time
+
+KEYS = ("prompt_ids", "chosen_ids", "rejected_ids")
 
 
 def status_mib(field):
@@ -35,6 +37,10 @@ def arguments():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--beta", type=float, default=0.1)
+    parser.add_argument("--objective", choices=("dpo", "simpo"), default="dpo")
+    parser.add_argument("--gamma-beta-ratio", type=float, default=0.5, help="SimPO's")
+    parser.add_argument("--eval-ids", help="JSONL of token ids, scored every --eval-steps")
+    parser.add_argument("--eval-steps", type=int, default=50)
     return parser.parse_args()
 
 
@@ -50,14 +56,16 @@ def main():
     transformers.utils.logging.disable_progress_bar()
     base_mib = status_mib("VmRSS")
 
+    def in_file_order(self, dataset=None):
+        return SequentialSampler(self.train_dataset if dataset is None else dataset)
+
     class OnGivenIds(DPOTrainer):
         """Rows come tokenized and are taken in file order."""
 
         def _prepare_dataset(self, dataset, *unused):
             return dataset
 
-        def _get_train_sampler(self, dataset=None):
-            return SequentialSampler(self.train_dataset if dataset is None else dataset)
+        _get_train_sampler = in_file_order
 
     class StepTimes(transformers.TrainerCallback):
         def __init__(self):
@@ -69,15 +77,21 @@ def main():
         def on_step_end(self, args, state, control, **unused):
             self.seconds.append(time.perf_counter() - self.started)
 
-    rows = [json.loads(line) for line in pathlib.Path(options.ids).read_text().splitlines()]
-    keys = ("prompt_ids", "chosen_ids", "rejected_ids")
-    dataset = Dataset.from_list([{key: row[key] for key in keys} for row in rows])
-    longest = max(len(row["prompt_ids"]) + len(row[key]) for row in rows for key in keys[1:])
+    def read(path):
+        rows = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+        return [{key: row[key] for key in KEYS} for row in rows]
+
+    rows = read(options.ids)
+    eval_rows = read(options.eval_ids) if options.eval_ids else []
+    longest = max(len(row["prompt_ids"]) + len(row[key]) for row in rows + eval_rows for key in KEYS[1:])
     tuned = options.mode == "tuned"
     with tempfile.TemporaryDirectory() as scratch:
-        config = DPOConfig(
+        common = dict(
             output_dir=scratch,
             per_device_train_batch_size=options.batch,
+            per_device_eval_batch_size=50,
+            eval_strategy="steps" if eval_rows else "no",
+            eval_steps=options.eval_steps,
             max_steps=options.steps,
             learning_rate=options.learning_rate,
             lr_scheduler_type="constant",
@@ -86,20 +100,49 @@ def main():
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=not tuned,
-            precompute_ref_log_probs=tuned,
             logging_steps=1,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
             seed=0,
-            model_init_kwargs={"dtype": torch.float32},
         )
+        model = options.model
+        if options.objective == "dpo":
+            make, config = OnGivenIds, DPOConfig(
+                precompute_ref_log_probs=tuned,
+                model_init_kwargs={"dtype": torch.float32},
+                **common,
+            )
+        else:
+            from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+            class CPOOnGivenIds(CPOTrainer):
+                def tokenize_row(self, row, model=None):
+                    out = {}
+                    for side in ("chosen", "rejected"):
+                        ids = row["prompt_ids"] + row[f"{side}_ids"]
+                        out[f"{side}_input_ids"] = ids
+                        out[f"{side}_attention_mask"] = [1] * len(ids)
+                        out[f"{side}_labels"] = [-100] * len(row["prompt_ids"]) + row[f"{side}_ids"]
+                    return out
+
+                _get_train_sampler = in_file_order
+
+            make, config = CPOOnGivenIds, CPOConfig(
+                loss_type="simpo",
+                cpo_alpha=0.0,
+                simpo_gamma=options.gamma_beta_ratio * options.beta,
+                remove_unused_columns=False,
+                **common,
+            )
+            model = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         times = StepTimes()
         started = time.perf_counter()
-        trainer = OnGivenIds(
-            model=options.model,
+        trainer = make(
+            model=model,
             args=config,
-            train_dataset=dataset,
+            train_dataset=Dataset.from_list(rows),
+            eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
             processing_class=transformers.AutoTokenizer.from_pretrained(options.model),
             callbacks=[times],
         )
@@ -115,6 +158,7 @@ def main():
                 "versions": {name: module.__version__ for name, module in versions.items()},
                 "threads": torch.get_num_threads(),
                 "log": [entry for entry in trainer.state.log_history if "loss" in entry],
+                "eval": [entry for entry in trainer.state.log_history if "eval_loss" in entry],
                 "setup_s": setup_s,
                 "step_s": times.seconds,
                 "base_mib": base_mib,

@@ -16,8 +16,9 @@ using Real = long double;
 using Numbers = std::map<std::string, double>;
 
 struct ObjectiveRow {
-  std::vector<Real> logp, ref, n, win, score;
+  std::vector<Real> logp, ref, n, win, score, marked, unlikely, coupled;
   Real margin = 0;
+  int label = 0;
   Real h(size_t k) const { return logp[k] - ref[k]; }
   Real mean(size_t k) const { return logp[k] / n[k]; }
   size_t branches() const { return logp.size(); }
@@ -68,7 +69,11 @@ inline const std::map<std::string, Loss>& objective_losses() {
          return -std::log(logistic(w)) - (std::log(logistic(-w)) + std::log(logistic(-l))) / 2;
        }},
       {"bco_pair",
-       [](O o, R r) { return softplus(o.at("beta") * r.h(0)) + softplus(-o.at("beta") * r.h(1)); }},
+       [](O o, R r) {
+         const bool shifted = o.at("reward_shift") == 1;
+         return softplus(o.at("beta") * r.h(0) - (shifted ? r.coupled[0] : 0)) +
+                softplus(-(o.at("beta") * r.h(1) - (shifted ? r.coupled[1] : 0)));
+       }},
       {"sppo_hard",
        [](O o, R r) {
          // Win probabilities 1 and 0 in (h - eta (P - 1/2))^2.
@@ -185,6 +190,44 @@ inline const std::map<std::string, Loss>& objective_losses() {
          worse /= Real(r.branches() - 1);
          const Real gamma = o.at("beta") * o.at("gamma_beta_ratio");
          return softplus(o.at("beta") * (r.mean(0) - worse) - gamma - r.margin);
+       }},
+      {"kto",
+       [](O o, R r) {  // lambda_y - v(x, y)
+         const Real s = o.at("beta") * (r.h(0) - r.coupled[0]);
+         return r.label > 0 ? o.at("desirable_weight") * (1 - logistic(s))
+                            : o.at("undesirable_weight") * (1 - logistic(-s));
+       }},
+      {"bco",
+       [](O o, R r) {
+         const Real u = o.at("beta") * r.h(0) - r.coupled[0];
+         return -std::log(logistic(r.label > 0 ? u : -u));
+       }},
+      {"apo_zero_unpaired",
+       [](O o, R r) {
+         const Real p = logistic(o.at("beta") * r.h(0));
+         return r.label > 0 ? o.at("desirable_weight") * (1 - p) : o.at("undesirable_weight") * p;
+       }},
+      {"aot",
+       [](O o, R r) {
+         const Real u = o.at("beta") * (r.logp[0] - r.logp[1] - r.coupled[0]);
+         const Real e = o.at("label_smoothing");
+         return (1 - e) * softplus(u) + e * softplus(-u);
+       }},
+      {"aot_unpaired",
+       [](O o, R r) {
+         const Real e = o.at("label_smoothing"), b = o.at("beta");
+         const auto loss = [&](Real u) { return (1 - e) * softplus(u) + e * softplus(-u); };
+         return (loss(b * (r.h(0) - r.coupled[0])) + loss(b * (r.coupled[1] - r.h(1)))) / 2;
+       }},
+      {"t_reg",
+       [](O o, R r) {
+         const Real u = o.at("beta") * (r.h(0) - r.h(1)) - r.margin;
+         return softplus(u) -
+                Real(o.at("alpha")) * o.at("beta") * logistic(-u) * (r.marked[0] + r.marked[1]);
+       }},
+      {"cut",
+       [](O o, R r) {  // unflagged likelihood, flagged unlikelihood
+         return (-(r.logp[0] - r.marked[0]) - o.at("unlikelihood_weight") * r.unlikely[0]) / r.n[0];
        }},
   };
   return losses;

@@ -5,6 +5,9 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
+
+#include "libpref/train/couple_batch.h"
 #include "tests/reference/decoder_reference.h"
 #include "tests/train/train_test_util.h"
 
@@ -63,34 +66,41 @@ void expect_same(const Gradient& a, const Gradient& b) {
   EXPECT_LE(largest_difference(a.flat, b.flat), 5e-6 * largest(b.flat));
 }
 
-TEST(PreferenceStep, MatchesReference) {
-  Problem problem;
+// log p of every completion token, by row and branch, differentiable by the weights.
+using TokenLogps = std::vector<std::vector<at::Tensor>>;
+
+// One step of `objective` over all rows against autograd in double through the oracle's decoder and
+// the loss as written in `expected_loss`.
+void expect_matches_autograd(Problem& problem, const Objective& objective,
+                             const std::function<at::Tensor(const TokenLogps&)>& expected_loss,
+                             const std::vector<double>& coupled = {}) {
+  PreferenceStep engine(problem.model.network(), objective, {});
+  ParameterStore& store = problem.model.network().parameters();
+  store.zero_gradients();
+  const auto all = all_indices(problem.rows.size());
+  const double ours = engine
+                          .accumulate(problem.rows, all, problem.reference,
+                                      normalizers_of(problem.rows, all), {}, coupled)
+                          .loss;
   const DecoderConfig& config = problem.model.config();
-  const Gradient ours = accumulate(problem, {all_indices(8)}, 1024, dpo_and_sft());
-  const reference::NamedTensors weights =
-      reference::named_weights(problem.model.network().parameters(), at::kDouble);
-  at::Tensor loss = at::zeros({}, at::kDouble);
-  double chosen_tokens = 0;
-  for (const auto& row : problem.rows) chosen_tokens += static_cast<double>(row.branches[0].size());
-  for (size_t r = 0; r < problem.rows.size(); ++r) {
-    const TokenizedRow& row = problem.rows[r];
-    std::vector<at::Tensor> logp;
+  const reference::NamedTensors weights = reference::named_weights(store, at::kDouble);
+  TokenLogps logps;
+  for (const TokenizedRow& row : problem.rows) {
+    logps.emplace_back();
     for (const auto& branch : row.branches) {
       std::vector<int64_t> tokens(row.prompt.begin(), row.prompt.end());
       tokens.insert(tokens.end(), branch.begin(), branch.end());
-      const at::Tensor all = reference::decoder_logits(config, weights, tokens).log_softmax(-1);
-      at::Tensor sum = at::zeros({}, at::kDouble);
+      const at::Tensor table = reference::decoder_logits(config, weights, tokens).log_softmax(-1);
+      std::vector<at::Tensor> picked;
       for (size_t i = 0; i < branch.size(); ++i)
-        sum = sum + all[static_cast<int64_t>(row.prompt.size() + i) - 1][branch[i]];
-      logp.push_back(sum);
+        picked.push_back(table[static_cast<int64_t>(row.prompt.size() + i) - 1][branch[i]]);
+      logps.back().push_back(at::stack(picked));
     }
-    const auto ref = problem.reference.row(static_cast<int64_t>(r));
-    const at::Tensor u = 0.4 * ((logp[0] - ref[0]) - (logp[1] - ref[1])) - row.margin;
-    loss = loss + row.weight * (at::softplus(-u) / 8.0 - 0.3 * logp[0] / chosen_tokens);
   }
-  EXPECT_NEAR(ours.loss, loss.item<double>(), 2e-6 * loss.item<double>());
+  const at::Tensor loss = expected_loss(logps);
+  EXPECT_NEAR(ours, loss.item<double>(), 2e-6 * std::abs(loss.item<double>()));
   loss.backward();
-  for (const Parameter& p : problem.model.network().parameters().parameters()) {
+  for (const Parameter& p : store.parameters()) {
     int64_t first = 0;
     for (const auto& part : p.parts) {
       const at::Tensor expected = weights.at(part.name).grad();
@@ -101,6 +111,136 @@ TEST(PreferenceStep, MatchesReference) {
       EXPECT_LE((got - expected).abs().max().item<double>(), 2e-5 * scale) << part.name;
     }
   }
+}
+
+TEST(PreferenceStep, MatchesReference) {
+  Problem problem;
+  double chosen_tokens = 0;
+  for (const auto& row : problem.rows) chosen_tokens += static_cast<double>(row.branches[0].size());
+  expect_matches_autograd(problem, dpo_and_sft(), [&](const TokenLogps& logps) {
+    at::Tensor loss = at::zeros({}, at::kDouble);
+    for (size_t r = 0; r < logps.size(); ++r) {
+      const auto ref = problem.reference.row(static_cast<int64_t>(r));
+      const RowFacts& facts = problem.rows[r].facts;
+      const at::Tensor chosen = logps[r][0].sum(), rejected = logps[r][1].sum();
+      const at::Tensor u = 0.4 * ((chosen - ref[0]) - (rejected - ref[1])) - facts.margin;
+      loss = loss + facts.weight * (at::softplus(-u) / 8.0 - 0.3 * chosen / chosen_tokens);
+    }
+    return loss;
+  });
+}
+
+// LD-DPO: tokens beyond the shorter response count a quarter, under policy and reference.
+TEST(PreferenceStep, TailsMatchReference) {
+  Problem problem;
+  std::vector<double> tails;
+  RandomStream random(4, "test tails");
+  for (const auto& row : problem.rows)
+    for (size_t k = 0; k < row.branches.size(); ++k) tails.push_back(-random.uniform());
+  problem.reference = ReferenceLogps(problem.rows, problem.reference.values(), tails);
+  const Objective objective({{DPO{.beta = 0.4}, 1}},
+                            {.length = LengthDesensitization{.ld_alpha = 0.25}});
+  bool unequal = false;
+  expect_matches_autograd(problem, objective, [&](const TokenLogps& logps) {
+    at::Tensor loss = at::zeros({}, at::kDouble);
+    for (size_t r = 0; r < logps.size(); ++r) {
+      const auto ref = problem.reference.row(static_cast<int64_t>(r)),
+                 tail = problem.reference.marked_row(static_cast<int64_t>(r));
+      const int64_t shorter = std::min(logps[r][0].numel(), logps[r][1].numel());
+      unequal = unequal || logps[r][0].numel() != logps[r][1].numel();
+      const auto h = [&](size_t k) {
+        const at::Tensor& l = logps[r][k];
+        return l.narrow(0, 0, shorter).sum() +
+               0.25 * l.narrow(0, shorter, l.numel() - shorter).sum() - (ref[k] - 0.75 * tail[k]);
+      };
+      const RowFacts& facts = problem.rows[r].facts;
+      loss = loss + facts.weight * at::softplus(-(0.4 * (h(0) - h(1)) - facts.margin)) / 8.0;
+    }
+    return loss;
+  });
+  EXPECT_TRUE(unequal);
+}
+
+void give_token_rewards(Problem& problem, bool flags) {
+  RandomStream random(5, "test token rewards");
+  for (auto& row : problem.rows)
+    for (const auto& branch : row.branches) {
+      row.token_rewards.emplace_back();
+      for (size_t i = 0; i < branch.size(); ++i)
+        row.token_rewards.back().push_back(flags ? static_cast<double>(random.below(2))
+                                                 : random.normal());
+    }
+}
+
+TEST(PreferenceStep, TokenRewardsMatchReference) {
+  Problem problem;
+  give_token_rewards(problem, false);
+  const TREG objective{.beta = 0.4, .alpha = 0.5};
+  expect_matches_autograd(problem, Objective(objective), [&](const TokenLogps& logps) {
+    at::Tensor loss = at::zeros({}, at::kDouble);
+    for (size_t r = 0; r < logps.size(); ++r) {
+      const auto ref = problem.reference.row(static_cast<int64_t>(r));
+      const TokenizedRow& row = problem.rows[r];
+      const at::Tensor u =
+          0.4 * ((logps[r][0].sum() - ref[0]) - (logps[r][1].sum() - ref[1])) - row.facts.margin;
+      at::Tensor rewarded = at::zeros({}, at::kDouble);
+      for (size_t k = 0; k < 2; ++k)
+        rewarded = rewarded + (logps[r][k] * at::tensor(row.token_rewards[k], at::kDouble)).sum();
+      const at::Tensor w = at::sigmoid(-u).detach();
+      loss = loss + row.facts.weight * (at::softplus(-u) - 0.5 * 0.4 * w * rewarded) / 8.0;
+    }
+    return loss;
+  });
+}
+
+TEST(PreferenceStep, UnlikelihoodMatchesReference) {
+  Problem problem;
+  for (auto& row : problem.rows) row.branches.resize(1);
+  give_token_rewards(problem, true);
+  expect_matches_autograd(
+      problem, Objective(CUT{.unlikelihood_weight = 0.7}), [&](const TokenLogps& logps) {
+        at::Tensor loss = at::zeros({}, at::kDouble);
+        for (size_t r = 0; r < logps.size(); ++r) {
+          const at::Tensor flags = at::tensor(problem.rows[r].token_rewards[0], at::kDouble);
+          const at::Tensor each =
+              -(1 - flags) * logps[r][0] - 0.7 * flags * at::log(-at::expm1(logps[r][0]));
+          loss = loss + problem.rows[r].facts.weight * each.mean() / 8.0;
+        }
+        return loss;
+      });
+}
+
+// KTO: what couples the batch is computed first, from log-probs alone, and carries no gradient.
+TEST(PreferenceStep, CoupledMatchesReference) {
+  Problem problem;
+  for (size_t r = 0; r < problem.rows.size(); ++r) problem.rows[r].facts.desirable = r % 3 != 0;
+  std::vector<double> lower = problem.reference.values();  // so that z0 is above 0
+  for (double& value : lower) value -= 3;
+  problem.reference = ReferenceLogps(problem.rows, lower);
+  const Objective objective(KTO{.beta = 0.4, .desirable_weight = 1.5});
+  PreferenceStep engine(problem.model.network(), objective, {});
+  const auto all = all_indices(problem.rows.size());
+  CouplingState state;
+  const std::vector<double> coupled = couple_batch(objective, problem.rows, all, problem.reference,
+                                                   engine.logps(problem.rows, all), state);
+  expect_matches_autograd(
+      problem, objective,
+      [&](const TokenLogps& logps) {
+        at::Tensor loss = at::zeros({}, at::kDouble), z0 = loss;
+        const auto h = [&](size_t r, size_t k) {
+          return logps[r][k].sum() - problem.reference.row(static_cast<int64_t>(r))[k];
+        };
+        for (size_t r = 0; r < logps.size(); ++r) z0 = z0 + h(r, 1).detach() / 8.0;
+        z0 = at::clamp_min(z0, 0);
+        EXPECT_GT(z0.item<double>(), 0) << "otherwise this shows nothing";
+        for (size_t r = 0; r < logps.size(); ++r) {
+          const RowFacts& facts = problem.rows[r].facts;
+          const at::Tensor s = at::sigmoid((*facts.desirable ? 0.4 : -0.4) * (h(r, 0) - z0));
+          loss = loss + facts.weight * (*facts.desirable ? 1.5 : 1.0) * (1 - s) / 8.0;
+        }
+        return loss;
+      },
+      coupled);
 }
 
 TEST(PreferenceStep, InvariantUnderMicrobatches) {
@@ -178,12 +318,15 @@ TEST(PreferenceStep, LogpsAreInRowOrderForAnyMicrobatch) {
   std::vector<double> expected;
   for (const auto& row : problem.rows) {
     PreferenceStep engine(problem.model.network(), objective, {});
-    for (const double logp : engine.logps(std::span(&row, 1))) expected.push_back(logp);
+    for (const double logp : engine.logps(std::span(&row, 1), all_indices(1)))
+      expected.push_back(logp);
   }
   for (const int64_t tokens : {1, 30, 1000}) {
     PreferenceStep engine(problem.model.network(), objective, {.tokens_per_microbatch = tokens});
     std::vector<int64_t> progress;
-    const auto got = engine.logps(problem.rows, [&](int64_t done) { progress.push_back(done); });
+    const ReferenceLogps reference =
+        engine.reference(problem.rows, [&](int64_t done) { progress.push_back(done); });
+    const std::vector<double>& got = reference.values();
     ASSERT_EQ(got.size(), expected.size());
     for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], 1e-5);
     EXPECT_TRUE(std::is_sorted(progress.begin(), progress.end()));
@@ -206,6 +349,12 @@ TEST(PreferenceStep, RejectsMissingReference) {
   error_of(ErrorKind::data, [&] { ReferenceLogps(problem.rows, {1, 2, 3}); });
 }
 
+double reported(const MetricSums& metrics, const std::string& wanted) {
+  for (const auto& [name, value] : metrics.reported())
+    if (name == wanted) return value;
+  return std::nan("");
+}
+
 // Two pairs and one single answer, by hand.
 TEST(Metrics, Value) {
   const std::vector<int64_t> row(9, 0), token(9, 0), sequences = {0, 2, 3, 5, 8, 9},
@@ -216,15 +365,16 @@ TEST(Metrics, Value) {
                              .max_logp = std::vector<double>(5),
                              .hits = {2, 0, 1, 3, 1},
                              .mean_logit = {4, 5, 6, 7, 100},
-                             .num_tokens = {2, 1, 2, 3, 1}};
+                             .num_tokens = {2, 1, 2, 3, 1},
+                             .marked = std::vector<double>(5),
+                             .unlikely = std::vector<double>(5)};
   const std::vector<double> reference = {-3, -3, -5, 0, 0};
   const Objective pairs(DPO{.beta = 0.5});
   // The single answer has no reward to compare; the objective sees the two pairs.
   const Labels two{std::span(row).first(8), std::span(token).first(8),
                    std::span(sequences).first(5), std::span(rows).first(3)};
   RowLosses losses(pairs, {2, 4}, two, {.ref_logp = std::span(reference).first(4)});
-  std::vector<double> unused(4);
-  losses(s, 0, 2, unused);
+  losses(s);
   MetricSums metrics;
   add_batch_metrics(two, s, losses, metrics);
   // Rewards: 0.5 (1, 0) and 0.5 (1, -1).
@@ -233,6 +383,13 @@ TEST(Metrics, Value) {
   EXPECT_DOUBLE_EQ(metrics.mean("rewards/margins"), 0.75);
   EXPECT_DOUBLE_EQ(metrics.mean("rewards/accuracies"), 1);
   EXPECT_DOUBLE_EQ(metrics.mean("preference/ties"), 0);
+  EXPECT_DOUBLE_EQ(metrics.mean("preference/wins"), 1);
+  // Lengths 2 and 1, 2 and 3; margins 0.5 and 1: the longer answer has the smaller margin.
+  EXPECT_DOUBLE_EQ(metrics.mean("preference/length_gap"), 0);
+  EXPECT_NEAR(reported(metrics, "preference/length_reward_correlation"), -1, 1e-12);
+  // Chosen log-ratios 1 over 2 tokens and 1 over 2.
+  EXPECT_DOUBLE_EQ(metrics.mean("preference/chosen_logratio"), 0.5);
+  EXPECT_DOUBLE_EQ(metrics.mean("preference/displaced"), 0);
   EXPECT_DOUBLE_EQ(metrics.mean("logps/chosen"), -3);
   EXPECT_DOUBLE_EQ(metrics.mean("logps/rejected"), -2);
   EXPECT_DOUBLE_EQ(metrics.mean("logits/chosen"), 10.0 / 4);
@@ -242,7 +399,7 @@ TEST(Metrics, Value) {
   // Equal rewards are a tie, not a win.
   const std::vector<double> same = {-2, -3, -4, -1};
   RowLosses tied(pairs, {2, 4}, two, {.ref_logp = same});
-  tied(s, 0, 2, unused);
+  tied(s);
   MetricSums more;
   add_batch_metrics(two, s, tied, more);
   EXPECT_DOUBLE_EQ(more.mean("rewards/accuracies"), 0);
@@ -256,7 +413,7 @@ TEST(Metrics, Value) {
   const std::vector<int64_t> one_sequence = {0, 2}, one_row = {0, 1};
   const Labels one{std::span(row).first(2), std::span(token).first(2), one_sequence, one_row};
   RowLosses alone(sft, {1, 2}, one, {});
-  alone(s, 0, 1, unused);
+  alone(s);
   MetricSums single;
   add_batch_metrics(one, s, alone, single);
   EXPECT_EQ(single.entries().size(), 2u);

@@ -78,10 +78,23 @@ TEST(Trainer, MetricNames) {
               {{"", data_of(counting_rows(3))}, {"other", data_of(counting_rows(2))}});
   const auto lines = metric_lines(folder.file("run"), /*with_clock=*/true);
   ASSERT_EQ(lines.size(), 6u);
-  const std::set<std::string> of_a_batch = {
-      "rewards/chosen",  "rewards/rejected", "rewards/accuracies", "rewards/margins",
-      "logps/chosen",    "logps/rejected",   "logits/chosen",      "logits/rejected",
-      "preference/ties", "entropy",          "mean_token_accuracy"};
+  const std::set<std::string> of_a_batch = {"rewards/chosen",
+                                            "rewards/rejected",
+                                            "rewards/accuracies",
+                                            "rewards/margins",
+                                            "logps/chosen",
+                                            "logps/rejected",
+                                            "logits/chosen",
+                                            "logits/rejected",
+                                            "preference/wins",
+                                            "preference/ties",
+                                            "preference/losses",
+                                            "preference/length_gap",
+                                            "preference/length_reward_correlation",
+                                            "preference/chosen_logratio",
+                                            "preference/displaced",
+                                            "entropy",
+                                            "mean_token_accuracy"};
   std::set<std::string> train = of_a_batch,
                         eval = {"kind", "step", "epoch", "eval_loss", "eval_runtime"},
                         other = {"kind", "step", "epoch", "eval_other_loss", "eval_other_runtime"};
