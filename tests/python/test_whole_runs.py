@@ -101,15 +101,16 @@ def others(world, objective, options, train_ids, held_out_ids, steps, every, bat
     return json.loads(done.stdout.splitlines()[-1])["eval"]
 
 
-def run_both(world, objective, order, steps, every, batch):
-    """(step, accuracy, margin) of both sides; `order` shuffles the rows."""
+def run_both(world, objective, order, steps, every, batch, rate=1.0):
+    """The evaluations of both sides; `order` shuffles the rows, `rate` multiplies the learning rate."""
     rows = list(world.train)
     random.Random(order).shuffle(rows)
     train, train_ids = world.files(rows[: steps * batch], f"train-{objective}-{order}")
     held_out, held_out_ids = world.files(world.held_out, f"held-{objective}-{order}")
-    arguments = (OBJECTIVES[objective],)
-    a = ours(world, objective, *arguments, train, held_out, steps, every, batch)
-    b = others(world, objective, *arguments, train_ids, held_out_ids, steps, every, batch)
+    options = dict(OBJECTIVES[objective])
+    options["learning_rate"] *= rate
+    a = ours(world, objective, options, train, held_out, steps, every, batch)
+    b = others(world, objective, options, train_ids, held_out_ids, steps, every, batch)
     assert [line["step"] for line in a] == [line["step"] for line in b]
     return a, b
 
@@ -130,7 +131,7 @@ def small_world(tmp_path_factory):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_short_runs(small_world, objective):
     """12 updates of 8 pairs: every evaluation agrees to what f32 leaves."""
-    a, b = run_both(small_world, objective, 0, steps=12, every=4, batch=8)
+    a, b = run_both(small_world, objective, 0, steps=12, every=4, batch=8, rate=10)
     for line, other in zip(a, b, strict=True):
         assert line["eval_loss"] == pytest.approx(other["eval_loss"], abs=2e-4)
         assert line[MARGIN] == pytest.approx(other[MARGIN], abs=2e-3)

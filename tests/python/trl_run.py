@@ -136,6 +136,8 @@ def main():
                 **common,
             )
             model = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(options.model)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # only masked places hold it
         times = StepTimes()
         started = time.perf_counter()
         trainer = make(
@@ -143,7 +145,7 @@ def main():
             args=config,
             train_dataset=Dataset.from_list(rows),
             eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
-            processing_class=transformers.AutoTokenizer.from_pretrained(options.model),
+            processing_class=tokenizer,
             callbacks=[times],
         )
         # Standard output is for the result alone.
