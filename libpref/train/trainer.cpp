@@ -38,6 +38,15 @@ std::string number(double value) {
   return text;
 }
 
+// Pair accuracy and margin, where the rows have them.
+std::string reward_text(const MetricSums& metrics, const char* accuracy, const char* margin) {
+  std::string text;
+  for (const auto& [name, label] :
+       {std::pair("rewards/accuracies", accuracy), std::pair("rewards/margins", margin)})
+    if (const double mean = metrics.mean(name); std::isfinite(mean)) text += label + number(mean);
+  return text;
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -380,11 +389,8 @@ UpdateResult PreferenceTrainer::update(std::span<const TokenizedRow> rows,
 }
 
 void PreferenceTrainer::log_training(Run& run, const UpdateResult& result) {
-  std::string status = "loss " + number(result.loss);
-  if (const double a = result.metrics.mean("rewards/accuracies"); std::isfinite(a))
-    status += "  acc " + number(a);
-  if (const double m = result.metrics.mean("rewards/margins"); std::isfinite(m))
-    status += "  margin " + number(m);
+  std::string status =
+      "loss " + number(result.loss) + reward_text(result.metrics, "  acc ", "  margin ");
   const double seconds = seconds_since(run.interval_start),
                rate = run.interval_tokens / std::max(seconds, 1e-9);
   status += "  " + format_count(rate) + " tok/s";
@@ -432,9 +438,8 @@ void PreferenceTrainer::evaluate_all(Run& run) {
   for (const auto& set : run.evals) {
     const auto start = std::chrono::steady_clock::now();
     const PreferenceStep::Result result = evaluate(set.data->rows, set.reference);
-    log_info(set.name, " at update ", step_, ": loss ", number(result.loss), ", accuracy ",
-             number(result.metrics.mean("rewards/accuracies")), ", margin ",
-             number(result.metrics.mean("rewards/margins")));
+    log_info(set.name, " at update ", step_, ": loss ", number(result.loss),
+             reward_text(result.metrics, ", accuracy ", ", margin "));
     if (!run.directory) continue;
     MetricLine line{.kind = "eval", .step = step_, .values = {}};
     line.add("epoch", static_cast<double>(step_) / static_cast<double>(run.steps_per_epoch));

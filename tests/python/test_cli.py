@@ -10,7 +10,7 @@ import pref_command
 import pytest
 import sentencepiece
 import transformers
-from pref_command import DATA, NO_INPUT, USAGE
+from pref_command import DATA, NO_INPUT, ROOT, USAGE
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +234,24 @@ def test_verify_checkpoint(model, pairs_file, tmp_path):
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)
     assert victim.name in pref_command.run("verify", checkpoint, check=77).stderr
+
+
+@pytest.mark.parametrize(
+    "config", sorted((ROOT / "examples" / "configs").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_example_configurations_run(config, tiny_model, tmp_path):
+    """One update of every published recipe, on a tiny model."""
+    rows = models.pairs(4, seed=5)
+    for row, other in zip(rows, rows[1:] + rows[:1], strict=True):
+        row["reference_response"] = other["chosen"]
+    data = pref_command.write_jsonl(tmp_path / "pairs.jsonl", rows)
+    pref_command.run(
+        "train",
+        config,
+        f"model_name_or_path={tiny_model('llama')}",
+        f"dataset_name={data}",
+        f"output_dir={tmp_path / 'run'}",
+        "max_steps=1",
+        "gradient_accumulation_steps=1",
+    )
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()

@@ -76,7 +76,9 @@ void flip_byte(const std::string& path, std::streamoff from_end) {
 
 // Stopped after every single update.
 TEST(Resume, BitForBitAfterEveryStop) {
-  for (const Objective& objective : {Objective(DPO{.beta = 0.4}), Objective(SFT{})})
+  for (const Objective& objective :
+       {Objective(DPO{.beta = 0.4}), Objective(SFT{}),
+        Objective(BCOPair{.beta = 0.4, .reward_shift = RewardShift::running_mean})})
     for (const bool shuffle : {true, false}) {
       SCOPED_TRACE(objective.name() + (shuffle ? " shuffled" : " in file order"));
       const TempFolder folder;

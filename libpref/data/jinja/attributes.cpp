@@ -9,7 +9,7 @@ namespace pref::jinja {
 namespace {
 
 Value missing(const Value& value, std::string_view name) {
-  return Value::undefined("a " + type_name(value) + " has no attribute " + quoted(name));
+  return Value::undefined("a " + type_name(value) + " has no attribute " + in_quotes(name));
 }
 
 /// What Python's getattr finds, but for entries of a dict.

@@ -9,7 +9,7 @@ Value Evaluator::look_up(const std::string& name, const ScopePtr& scope) {
     if (const auto found = at->values.find(name); found != at->values.end()) return found->second;
   if (const Value* found = variables_.dict().find(name)) return *found;
   if (auto found = find_function(runtime_, name)) return *found;
-  return Value::undefined(quoted(name) + " is undefined");
+  return Value::undefined(in_quotes(name) + " is undefined");
 }
 
 Value Evaluator::evaluate(const Expr& expr, const ScopePtr& scope) {
@@ -173,7 +173,7 @@ Arguments Evaluator::evaluate_arguments(const CallSyntax& call, const ScopePtr& 
     for (size_t k = 0; k < i; ++k) {
       runtime_.budget.step();
       if (out.named[k].first == out.named[i].first)
-        refuse("the argument ", quoted(out.named[i].first), " is given twice");
+        refuse("the argument ", in_quotes(out.named[i].first), " is given twice");
     }
   return out;
 }

@@ -160,7 +160,7 @@ void Evaluator::check_members(const Expr& target, const ScopePtr& scope) {
 Namespace& Evaluator::find_namespace(const Expr& target, const ScopePtr& scope) {
   const Value space = look_up(target.name, scope);
   if (!space.is(Kind::name_space))
-    refuse("only a namespace takes attributes, and ", quoted(target.name), " is a ",
+    refuse("only a namespace takes attributes, and ", in_quotes(target.name), " is a ",
            type_name(space));
   if (target.value.text().starts_with("_"))
     refuse("a namespace takes no names that begin with an underscore");
@@ -230,15 +230,15 @@ Value Evaluator::call_macro(const Stmt& macro, const ScopePtr& scope, Arguments&
     const size_t without = count - macro.parts.size();
     if (!value && i >= without) value = evaluate(*macro.parts[i - without], inner);
     inner->values.insert_or_assign(
-        name,
-        value.value_or(Value::undefined("the parameter " + quoted(name) + " is given no value")));
+        name, value.value_or(
+                  Value::undefined("the parameter " + in_quotes(name) + " is given no value")));
   }
   auto rest = std::make_shared<Dict>();
   for (size_t k = 0; k < used.size(); ++k) {
     const auto& [name, value] = arguments.named[k];
     if (used[k]) continue;
     if (!macro.uses_kwargs)
-      refuse("the macro ", macro.text, " takes no argument of the name ", quoted(name));
+      refuse("the macro ", macro.text, " takes no argument of the name ", in_quotes(name));
     rest->set(runtime_.budget, Value::string(name), value);
   }
   if (arguments.positional.size() > count && !macro.uses_varargs)

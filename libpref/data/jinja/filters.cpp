@@ -333,7 +333,7 @@ std::string unknown_filter(std::string_view name) {
       "striptags", "truncate", "urlencode",      "urlize",  "wordcount", "wordwrap", "xmlattr"};
   const bool known =
       std::find(std::begin(kOfJinja), std::end(kOfJinja), name) != std::end(kOfJinja);
-  return (known ? "a filter that is not supported: " : "no filter of the name ") + quoted(name);
+  return (known ? "a filter that is not supported: " : "no filter of the name ") + in_quotes(name);
 }
 
 }  // namespace pref::jinja

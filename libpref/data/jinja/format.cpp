@@ -136,7 +136,7 @@ std::string convert(Budget& budget, std::string_view format, size_t* at,
     return format_text(budget, std::move(text), spec);
   }
   if (std::string_view("diuxXoeEfFgG").find(type) == std::string_view::npos)
-    refuse("the conversion %", quoted(std::string(1, type)), " is not supported");
+    refuse("the conversion %", in_quotes(std::string(1, type)), " is not supported");
   if (!value.is_number()) refuse("%", std::string(1, type), " of a ", type_name(value));
   spec.type = type == 'i' || type == 'u' ? 'd' : type;
   if (zero && !left) {
@@ -184,7 +184,7 @@ Spec read_spec(std::string_view text) {
   spec.commas = take(',');
   if (take('.')) spec.precision = read_width(text, &at);
   if (at < text.size()) spec.type = text[at++];
-  if (at != text.size()) refuse("the format ", quoted(text), " is not supported");
+  if (at != text.size()) refuse("the format ", in_quotes(text), " is not supported");
   return spec;
 }
 
@@ -199,7 +199,7 @@ std::string format_field(Budget& budget, const Value& value, std::string_view sp
   if (value.is(Kind::string) && (spec.type == '\0' || spec.type == 's') && spec.align != "=")
     return format_text(budget, text(), spec);
   if (!value.is_number() || spec.type == 's')
-    refuse("the format ", quoted(spec_text), " of a ", type_name(value));
+    refuse("the format ", in_quotes(spec_text), " of a ", type_name(value));
   if (value.is_integral() && spec.precision >= 0 && (spec.type == '\0' || spec.type == 'd'))
     refuse("a precision for an integer");
   return format_number(budget, value.is(Kind::boolean) ? Value::integer(value.integral()) : value,
@@ -220,7 +220,7 @@ Value field_value(Runtime& runtime, std::string_view field, const Arguments& arg
   } else {
     const auto found = std::find_if(arguments.named.begin(), arguments.named.end(),
                                     [&](const auto& pair) { return pair.first == name; });
-    if (found == arguments.named.end()) refuse("str.format has no argument ", quoted(name));
+    if (found == arguments.named.end()) refuse("str.format has no argument ", in_quotes(name));
     value = found->second;
   }
   for (std::string_view rest = field.substr(end); !rest.empty();) {
@@ -344,7 +344,7 @@ std::string format_braces(Runtime& runtime, const std::string& format, const Arg
       append_repr(runtime.budget, text, value);
       value = Value::string(std::move(text));
     } else if (conversion != '\0') {
-      refuse("the conversion !", quoted(std::string(1, conversion)), " is not supported");
+      refuse("the conversion !", in_quotes(std::string(1, conversion)), " is not supported");
     }
     out += format_field(runtime.budget, value, spec, escape);
     if (out.size() > runtime.budget.limits().output) break;

@@ -54,7 +54,7 @@ Value call_namespace(Runtime& runtime, Arguments& arguments) {
 
 Value call_raise(Runtime& runtime, Arguments& arguments) {
   const auto given = bind(arguments, "raise_exception()", {"message"}, 1);
-  const std::string text = quoted(to_text(runtime.budget, *given[0]), 1000);
+  const std::string text = in_quotes(to_text(runtime.budget, *given[0]), 1000);
   refuse("the template refuses the conversation: ", text.substr(1, text.size() - 2));
 }
 

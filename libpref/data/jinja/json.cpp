@@ -264,7 +264,7 @@ class Writer {
 
 }  // namespace
 
-std::string quoted(std::string_view text, size_t most) { return escape_text(text, most); }
+std::string in_quotes(std::string_view text, size_t most) { return escape_text(text, most); }
 
 Value parse_json_value(Budget& budget, std::string_view text, std::string_view what) {
   if (text.size() > budget.limits().input_bytes)

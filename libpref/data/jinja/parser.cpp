@@ -54,7 +54,7 @@ std::string Parser::describe(const Token& token) {
     case TokenKind::end:
       return "the end of the template";
     case TokenKind::name:
-      return quoted(token.text);
+      return in_quotes(token.text);
     case TokenKind::symbol:
       break;
   }
@@ -135,7 +135,7 @@ void Parser::refuse_tag(const Token& tag) const {
                           " %} is not supported: a chat template is one text that loads no other");
   if (tag.text == "call" || tag.text == "autoescape")
     fail_at(tag.line, "{% " + tag.text + " %} is not supported");
-  fail_at(tag.line, "an unknown or misplaced tag, " + quoted(tag.text));
+  fail_at(tag.line, "an unknown or misplaced tag, " + in_quotes(tag.text));
 }
 
 std::unique_ptr<Stmt> Parser::parse_statement() {

@@ -30,7 +30,7 @@ template <class... Parts>
 }
 
 /// At most `most` bytes of `text` in quotes, fit for a message (json.cpp).
-std::string quoted(std::string_view text, size_t most = 80);
+std::string in_quotes(std::string_view text, size_t most = 80);
 
 /// Counts work and nesting against the limits of one rendering.
 class Budget {
