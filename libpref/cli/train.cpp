@@ -168,7 +168,7 @@ int run_training(const RunConfig& run, const Objective& objective, std::ostream&
     require(given, ErrorKind::option, "config", "option \"", name, "\" is required and missing.");
   };
   require_path(!run.model_name_or_path.empty(), "model_name_or_path");
-  require_path(!run.data.dataset_name.empty(), "dataset_name");
+  require_path(!run.data.names().empty(), "dataset_name");
   require_path(!run.train.output_dir.empty(), "output_dir");
   require(run.train.eval_strategy == Interval::no || !run.eval_dataset_name.empty(),
           ErrorKind::option, "config", "eval_strategy needs eval_dataset_name.");
@@ -193,7 +193,7 @@ int run_training(const RunConfig& run, const Objective& objective, std::ostream&
                ? with_mismatched_responses(std::move(rows), data.max_length)
                : std::move(rows);
   };
-  const PreferenceData train = load(data.dataset_name);
+  const PreferenceData train = load(data.names());
   std::map<std::string, PreferenceData> eval;
   if (!run.eval_dataset_name.empty()) eval.emplace("", load(run.eval_dataset_name));
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "libpref/base/json_text.h"
 #include "libpref/data/model_folder/strict_json.h"
 
 namespace pref {
@@ -137,6 +138,30 @@ std::string_view JsonValue::kind_name() const {
       return "an object";
   }
   return "?";
+}
+
+std::string json_text(const JsonValue& value) {  // depth is capped by the parser
+  switch (value.kind) {
+    case JsonValue::Kind::null:
+      return "null";
+    case JsonValue::Kind::boolean:
+      return json_value(value.boolean);
+    case JsonValue::Kind::number:
+      return value.text;
+    case JsonValue::Kind::string:
+      return json_value(value.text);
+    case JsonValue::Kind::array: {
+      JsonArray out;
+      for (const JsonValue& item : value.items) out.add_raw(json_text(item));
+      return out.str();
+    }
+    case JsonValue::Kind::object: {
+      JsonObject out;
+      for (const auto& [name, member] : value.members) out.add_raw(name, json_text(member));
+      return out.str();
+    }
+  }
+  return "null";
 }
 
 JsonValue parse_json_row(std::string_view line) {

@@ -44,4 +44,7 @@ struct RowError : std::runtime_error {
 /// Parses a line. Throws RowError bad_json, dup_key.
 JsonValue parse_json_row(std::string_view line);
 
+/// The value as JSON text: members in order, numbers as they were written.
+std::string json_text(const JsonValue& value);
+
 }  // namespace pref

@@ -1,215 +1,179 @@
 // SPDX-License-Identifier: Apache-2.0
-// See jsonl.h. A ByteSource hands out the text in chunks; the reader joins them to lines.
+// See jsonl.h. The format is told from the first bytes; a RowSplitter makes rows of the text.
 #include "libpref/data/jsonl.h"
 
-#define ZLIB_CONST
-#include <zlib.h>
-
 #include <algorithm>
-#include <cstring>
-#include <vector>
+#include <optional>
 
 #include "libpref/base/error.h"
 #include "libpref/base/utf8.h"
+#include "libpref/data/files/parquet.h"
+#include "libpref/data/files/row_splitter.h"
 
 namespace pref {
 namespace {
 
 constexpr std::string_view kWhere = "jsonl";
-constexpr uint64_t kRatioAllowance = 1 << 20;
 
-class ByteSource {
+class Lines final : public RowSplitter {
  public:
-  virtual ~ByteSource() = default;
-  /// The next bytes, valid until the next call; empty at the end.
-  virtual std::string_view next() = 0;
-};
+  explicit Lines(const SplitterInputs& in) : in_(in) {}
 
-class MappedSource final : public ByteSource {
- public:
-  MappedSource(std::string_view bytes, size_t read_bytes) : rest_(bytes), read_bytes_(read_bytes) {}
-  std::string_view next() override {
-    const std::string_view chunk = rest_.substr(0, read_bytes_);
-    rest_.remove_prefix(chunk.size());
-    return chunk;
+  bool next(JsonlLine& line) override {
+    uint64_t length = 0;
+    bool terminated = false;
+    while (read(line, length, terminated)) {
+      strip_ends(line, length);
+      if (length == line.text.size() && line.text.find_first_not_of(" \t\r") == std::string::npos) {
+        if (terminated) ++in_.notes["blank"];
+        continue;
+      }
+      if (!terminated) ++in_.notes["no_final_newline"];
+      judge_text(line, length, in_.limits);
+      return true;
+    }
+    return false;
   }
 
  private:
-  std::string_view rest_;
-  size_t read_bytes_;
-};
-
-/// gzip, also several members one after the other, as `cat a.gz b.gz` and parallel compressors
-/// write it.
-class GzipSource final : public ByteSource {
- public:
-  GzipSource(std::string_view bytes, const std::string& path, const JsonlLimits& limits)
-      : bytes_(bytes), path_(path), limits_(limits), out_(limits.read_bytes) {
-    require(inflateInit2(&stream_, 15 + 16) == Z_OK, ErrorKind::internal, kWhere,
-            "zlib cannot start");
-  }
-  ~GzipSource() override { inflateEnd(&stream_); }
-  GzipSource(const GzipSource&) = delete;
-  GzipSource& operator=(const GzipSource&) = delete;
-
-  std::string_view next() override {
-    while (!ended_) {
-      feed();
-      stream_.next_out = reinterpret_cast<Bytef*>(out_.data());
-      stream_.avail_out = static_cast<uInt>(out_.size());
-      const int status = inflate(&stream_, Z_NO_FLUSH);
-      if (status != Z_OK && status != Z_STREAM_END)
-        damaged(stream_.msg == nullptr ? "the data is cut off" : stream_.msg);
-      const size_t produced = out_.size() - stream_.avail_out;
-      total_ += produced;
-      check_caps();
-      if (status == Z_STREAM_END) end_of_member();
-      if (produced > 0) return {out_.data(), produced};
-    }
-    return {};
-  }
-
- private:
-  uint64_t consumed() const { return fed_ - stream_.avail_in; }
-  void feed() {
-    // zlib may hold output back with no input left, so the end of the input is only an error once
-    // that is drained.
-    if (stream_.avail_in > 0 || stream_.avail_out == 0) return;
-    if (fed_ == bytes_.size()) damaged("the data is cut off");
-    const size_t size = std::min<size_t>(bytes_.size() - fed_, 1 << 20);
-    stream_.next_in = reinterpret_cast<const Bytef*>(bytes_.data() + fed_);
-    stream_.avail_in = static_cast<uInt>(size);
-    fed_ += size;
-  }
-  void end_of_member() {
-    if (consumed() == bytes_.size()) {
-      ended_ = true;
-      return;
-    }
-    if (bytes_[consumed()] != '\x1f') damaged("other data follows the compressed data");
-    require(inflateReset(&stream_) == Z_OK, ErrorKind::internal, kWhere, "zlib cannot restart");
-  }
-  void check_caps() const {
-    require(total_ <= limits_.max_total_bytes, ErrorKind::data, kWhere, path_, ": more than ",
-            limits_.max_total_bytes, " bytes uncompressed. Split the file.");
-    require(
-        total_ <= kRatioAllowance || (total_ - kRatioAllowance) / limits_.max_ratio <= consumed(),
-        ErrorKind::data, kWhere, path_, ": compressed byte ", consumed(), ": expands more than ",
-        limits_.max_ratio, "-fold, which texts do not. Uncompress the file first if it is sound.");
-  }
-  [[noreturn]] void damaged(std::string_view what) const {
-    fail(ErrorKind::data, kWhere, path_, ": compressed byte ", consumed(), ": ", what,
-         ". The gzip file is damaged; download or compress it again.");
-  }
-
-  std::string_view bytes_;
-  const std::string& path_;
-  const JsonlLimits& limits_;
-  std::vector<char> out_;
-  z_stream stream_{.avail_out = 1};
-  uint64_t fed_ = 0, total_ = 0;
-  bool ended_ = false;
-};
-
-struct Format {
-  std::string_view magic, name, remedy;
-};
-constexpr Format kOtherFormats[] = {
-    {"\x28\xb5\x2f\xfd", "zstd-compressed", "Unpack it: zstd -d FILE"},
-    {"PAR1", "a Parquet file",
-     "Convert it: python -c \"import pandas; pandas.read_parquet('FILE').to_json('rows.jsonl', "
-     "orient='records', lines=True)\""},
-    {"ARROW1", "an Arrow file", "Convert it: datasets.load_from_disk(...).to_json('rows.jsonl')"},
-    {"BZh", "bzip2-compressed", "Unpack it: bunzip2 FILE"},
-    {"\xfd"
-     "7zXZ",
-     "xz-compressed", "Unpack it: unxz FILE"},
-    {"PK\x03\x04", "a ZIP archive", "Unpack it: unzip FILE"},
-};
-
-}  // namespace
-
-struct JsonlReader::State {
-  std::string path;
-  JsonlLimits limits;
-  std::unique_ptr<MappedFile> map;
-  std::unique_ptr<ByteSource> source;
-  std::string_view chunk;  ///< bytes read and not yet used
-  uint64_t position = 0;   ///< of chunk's first byte
-  int64_t lines = 0;
-  std::map<std::string, int64_t> notes;
-
-  /// Reads up to and including the next '\n' into `line`, keeping at most the cap. Returns false at
-  /// the end.
-  bool read_line(JsonlLine& line, uint64_t& length, bool& terminated) {
-    line.text.clear();
-    line.offset = position;
+  /// Up to and including the next '\n', keeping at most the cap. False at the end.
+  bool read(JsonlLine& line, uint64_t& length, bool& terminated) {
+    line = {.number = in_.bytes.line(), .offset = in_.bytes.position()};
     length = 0;
     terminated = false;
     while (!terminated) {
-      if (chunk.empty()) chunk = source->next();
+      const std::string_view chunk = in_.bytes.chunk();
       if (chunk.empty()) break;
       const size_t newline = chunk.find('\n');
       terminated = newline != std::string_view::npos;
       const size_t used = terminated ? newline : chunk.size();
-      if (line.text.size() <=
-          limits.max_line_bytes)  // one byte above the cap tells that it is exceeded
-        line.text.append(chunk.substr(
-            0, std::min<uint64_t>(used, limits.max_line_bytes + 1 - line.text.size())));
+      const uint64_t cap = in_.limits.max_line_bytes;
+      if (line.text.size() <= cap)  // one byte above the cap tells that it is exceeded
+        line.text.append(chunk.substr(0, std::min<uint64_t>(used, cap + 1 - line.text.size())));
       length += used;
-      const size_t taken = used + (terminated ? 1 : 0);
-      chunk.remove_prefix(taken);
-      position += taken;
+      in_.bytes.take(used + (terminated ? 1 : 0));
     }
     return terminated || length > 0;
   }
 
   void strip_ends(JsonlLine& line, uint64_t& length) {
     if (line.number == 1 && line.text.starts_with("\xEF\xBB\xBF")) {
-      ++notes["bom"];
+      ++in_.notes["bom"];
       line.text.erase(0, 3);
       line.offset += 3;
       length -= 3;
     }
     if (length == line.text.size() && line.text.ends_with('\r')) {
-      ++notes["crlf"];
+      ++in_.notes["crlf"];
       line.text.pop_back();
       --length;
     }
   }
 
-  void judge(JsonlLine& line, uint64_t length) const {
-    line.code.clear();
-    line.problem.clear();
-    line.problem_offset = 0;
-    const auto problem = [&](std::string code, size_t offset, std::string text) {
-      line.code = std::move(code);
-      line.problem_offset = offset;
-      line.problem = std::move(text);
-    };
-    if (length > limits.max_line_bytes) {
-      line.text.resize(std::min<size_t>(line.text.size(), 80));
-      return problem("line_too_long", 0,
-                     "the line has " + std::to_string(length) + " bytes, at most " +
-                         std::to_string(limits.max_line_bytes) + " are read");
-    }
-    if (line.number == 1 &&
-        (line.text.starts_with("\xFF\xFE") || line.text.starts_with("\xFE\xFF") ||
-         line.text.starts_with(std::string_view("\0\0\xFE\xFF", 4))))
-      return problem(
-          "bad_utf8", 0,
-          "the file begins with the mark of UTF-16 or UTF-32, UTF-8 is required. Convert it: "
-          "iconv -f UTF-16 -t UTF-8 FILE");
-    if (const size_t at = find_invalid_utf8(line.text); at != std::string::npos) {
-      static constexpr char kHex[] = "0123456789abcdef";
-      const auto byte = static_cast<uint8_t>(line.text[at]);
-      return problem(
-          "bad_utf8", at,
-          std::string("byte 0x") + kHex[byte >> 4] + kHex[byte & 15] + " is not valid UTF-8");
-    }
-    if (const size_t at = line.text.find('\0'); at != std::string::npos)
-      return problem("nul_byte", at, "a raw NUL byte stands in the line");
+  SplitterInputs in_;
+};
+
+enum class Format { lines, array, data_member, csv };
+
+bool is_csv(const std::string& path) {
+  return path.ends_with(".csv") || path.ends_with(".csv.gz") || path.ends_with(".csv.zst");
+}
+
+/// What the text begins with, white space and a byte-order mark aside.
+Format format_of(std::string_view head, const std::string& path) {
+  if (is_csv(path)) return Format::csv;
+  if (head.starts_with("\xEF\xBB\xBF")) head.remove_prefix(3);
+  const auto skip = [&] {
+    head.remove_prefix(std::min(head.find_first_not_of(" \t\r\n"), head.size()));
+  };
+  const auto take = [&](std::string_view text) {
+    skip();
+    const bool there = head.starts_with(text);
+    if (there) head.remove_prefix(text.size());
+    return there;
+  };
+  if (take("[")) return Format::array;
+  const bool member = take("{") && take("\"data\"") && take(":") && take("[");
+  return member ? Format::data_member : Format::lines;
+}
+
+/// The first bytes of the text, however little a read gives.
+std::string head_of(std::string_view bytes, const std::string& path, const JsonlLimits& limits) {
+  constexpr size_t kHead = 4096;
+  std::string head;
+  const std::unique_ptr<ByteSource> source = open_bytes(bytes, path, limits);
+  while (head.size() < kHead) {
+    const std::string_view chunk = source->next();
+    if (chunk.empty()) break;
+    head.append(chunk.substr(0, kHead));
   }
+  return head;
+}
+
+}  // namespace
+
+void set_problem(JsonlLine& line, std::string code, size_t offset, std::string text) {
+  line.code = std::move(code);
+  line.problem_offset = offset;
+  line.problem = std::move(text);
+}
+
+bool judge_text(JsonlLine& line, uint64_t length, const JsonlLimits& limits) {
+  if (length > limits.max_line_bytes) {
+    line.text.resize(std::min<size_t>(line.text.size(), 80));
+    set_problem(line, "line_too_long", 0,
+                "the line has " + std::to_string(length) + " bytes, at most " +
+                    std::to_string(limits.max_line_bytes) + " are read");
+  } else if (line.number == 1 &&
+             (line.text.starts_with("\xFF\xFE") || line.text.starts_with("\xFE\xFF") ||
+              line.text.starts_with(std::string_view("\0\0\xFE\xFF", 4)))) {
+    set_problem(line, "bad_utf8", 0,
+                "the file begins with the mark of UTF-16 or UTF-32, UTF-8 is required. Convert "
+                "it: iconv -f UTF-16 -t UTF-8 FILE");
+  } else if (const size_t at = find_invalid_utf8(line.text); at != std::string::npos) {
+    static constexpr char kHex[] = "0123456789abcdef";
+    const auto byte = static_cast<uint8_t>(line.text[at]);
+    set_problem(line, "bad_utf8", at,
+                std::string("byte 0x") + kHex[byte >> 4] + kHex[byte & 15] + " is not valid UTF-8");
+  } else if (const size_t nul = line.text.find('\0'); nul != std::string::npos) {
+    set_problem(line, "nul_byte", nul, "a raw NUL byte stands in the line");
+  }
+  return !line.code.empty();
+}
+
+std::unique_ptr<RowSplitter> split_lines(const SplitterInputs& in) {
+  return std::make_unique<Lines>(in);
+}
+
+JsonlLine::Place JsonlLine::place_of(size_t text_offset) const {
+  if (!anchors.empty()) {
+    const auto after =
+        std::upper_bound(anchors.begin(), anchors.end(), text_offset,
+                         [](size_t at, const Anchor& anchor) { return at < anchor.text_offset; });
+    const Anchor& anchor = after == anchors.begin() ? anchors.front() : *(after - 1);
+    return {anchor.line, anchor.column, anchor.offset};
+  }
+  Place place{number, column + static_cast<int64_t>(text_offset), offset + text_offset};
+  const std::string_view before = std::string_view(text).substr(0, text_offset);
+  if (const size_t last = before.rfind('\n'); last != std::string_view::npos) {
+    place.line += std::count(before.begin(), before.end(), '\n');
+    place.column = static_cast<int64_t>(text_offset - last);
+  }
+  return place;
+}
+
+std::string JsonlLine::where() const {
+  return std::to_string(number) + (shares_line ? ":" + std::to_string(column) : "");
+}
+
+struct JsonlReader::State {
+  std::string path;
+  JsonlLimits limits;
+  std::unique_ptr<MappedFile> map;
+  std::unique_ptr<ByteSource> source;
+  std::optional<ByteCursor> bytes;
+  FileNotes notes;
+  std::unique_ptr<RowSplitter> rows;
 };
 
 JsonlReader::JsonlReader(FileSystem& files, std::string path, JsonlLimits limits)
@@ -223,45 +187,40 @@ JsonlReader::JsonlReader(FileSystem& files, std::string path, JsonlLimits limits
   const FileInfo info = files.info(s.path);
   require(info.exists, ErrorKind::missing_input, kWhere, s.path, ": no such file");
   require(info.is_regular, ErrorKind::missing_input, kWhere, s.path, ": not a regular file");
-  std::string_view bytes;
-  if (info.size > 0) {  // an empty file cannot be mapped
-    s.map = files.map(s.path);
-    bytes = {reinterpret_cast<const char*>(s.map->data()), static_cast<size_t>(s.map->size())};
+  const auto map = [&](const std::string& file, uint64_t size) {
+    if (size == 0) return std::string_view();  // an empty file cannot be mapped
+    s.map = files.map(file);
+    return std::string_view(reinterpret_cast<const char*>(s.map->data()),
+                            static_cast<size_t>(s.map->size()));
+  };
+  std::string_view bytes = map(s.path, info.size);
+  if (bytes.starts_with("PAR1")) {
+    const std::string converted = convert_parquet(files, s.path, bytes);
+    bytes = map(converted, files.info(converted).size);
   }
-  for (const Format& format : kOtherFormats)
-    if (bytes.starts_with(format.magic)) {
-      std::string remedy(format.remedy);
-      if (const size_t at = remedy.find("FILE"); at != std::string::npos)
-        remedy.replace(at, 4, s.path);
-      fail(ErrorKind::data, kWhere, s.path, ": is ", format.name,
-           ", JSON lines (plain or gzip) are required. ", remedy);
-    }
-  if (bytes.starts_with("\x1f\x8b"))
-    s.source = std::make_unique<GzipSource>(bytes, s.path, s.limits);
-  else
-    s.source = std::make_unique<MappedSource>(bytes, s.limits.read_bytes);
+  s.source = open_bytes(bytes, s.path, s.limits);
+  s.bytes.emplace(*s.source);
+  const SplitterInputs in{*s.bytes, s.limits, s.path, s.notes};
+  switch (format_of(head_of(bytes, s.path, s.limits), s.path)) {
+    case Format::lines:
+      s.rows = split_lines(in);
+      break;
+    case Format::array:
+      s.rows = split_array(in, false);
+      break;
+    case Format::data_member:
+      s.rows = split_array(in, true);
+      break;
+    case Format::csv:
+      s.rows = split_csv(in);
+      break;
+  }
 }
 
 JsonlReader::~JsonlReader() = default;
 JsonlReader::JsonlReader(JsonlReader&&) noexcept = default;
 
-bool JsonlReader::next(JsonlLine& line) {
-  State& s = *state_;
-  uint64_t length = 0;
-  bool terminated = false;
-  while (s.read_line(line, length, terminated)) {
-    line.number = ++s.lines;
-    s.strip_ends(line, length);
-    if (length == line.text.size() && line.text.find_first_not_of(" \t\r") == std::string::npos) {
-      if (terminated) ++s.notes["blank"];
-      continue;
-    }
-    if (!terminated) ++s.notes["no_final_newline"];
-    s.judge(line, length);
-    return true;
-  }
-  return false;
-}
+bool JsonlReader::next(JsonlLine& line) { return state_->rows->next(line); }
 
 const std::map<std::string, int64_t>& JsonlReader::notes() const { return state_->notes; }
 const std::string& JsonlReader::path() const { return state_->path; }

@@ -4,8 +4,6 @@
 // depend on the number of threads.
 #include "libpref/data/load_preferences.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -30,6 +28,7 @@ struct Outcome {
   EncodedRow encoded;
   Dialect dialect = Dialect::automatic;
   std::vector<std::string> notes, extra_keys;
+  uint32_t copies = 1;       ///< 0: the mixture leaves the row out
   std::exception_ptr fault;  ///< anything that is not the row's own
 };
 
@@ -65,10 +64,11 @@ class Rejects {
       posix_file_system().make_directories(folder_);
       file_ = posix_file_system().append(path_);
     }
+    const JsonlLine::Place place = line.place_of(outcome.problem_offset);
     file_->write(JsonObject()
                      .add("file", file)
-                     .add("line", line.number)
-                     .add("byte", line.offset + outcome.problem_offset)
+                     .add("line", place.line)
+                     .add("byte", place.offset)
                      .add("code", outcome.code)
                      .add("error", outcome.problem)
                      .str() +
@@ -94,40 +94,52 @@ class Loader {
     encode_.chat_format = options.chat_format == ChatFormat::automatic
                               ? parse_chat_format(tokenizer.chat_format())
                               : options.chat_format;
-    if (encode_.chat_format == ChatFormat::automatic && !tokenizer.chat_template().empty())
+    if (options.chat_format == ChatFormat::automatic && !tokenizer.chat_template().empty())
       encode_.folder_template = std::make_shared<ChatTemplate>(tokenizer.chat_template());
     encode_.eos_policy = options.eos_policy;
+    encode_.seam = options.seam;
     encode_.limits = {options.max_length, options.max_prompt_length, options.max_completion_length,
                       options.truncation_mode};
     dialect_ = {.dialect = options.dialect,
                 .reference_response = options.reference_response,
                 .hh_as_messages = options.chat_format != ChatFormat::automatic,
-                .strict_turns = options.strict_turns};
+                .strict_turns = options.strict_turns,
+                .prompt_only = options.prompt_only,
+                .list_pairing = options.list_pairing,
+                .ultrafeedback_score = options.ultrafeedback_score,
+                .seed = options.data_seed};
     threads_ = static_cast<size_t>(options.preprocessing_num_workers);
     if (threads_ == 0) threads_ = std::max(1u, std::thread::hardware_concurrency());
     data_.report.tokenizer = tokenizer.kind();
     for (const auto& entry : enum_names(ChatFormat{}))
       if (entry.value == encode_.chat_format && entry.value != ChatFormat::automatic)
         data_.report.chat_format = std::string(entry.name);
-    if (encode_.folder_template) data_.report.chat_format = "the folder's template";
+    if (data_.report.chat_format.empty() && encode_.folder_template)
+      data_.report.chat_format = "the folder's template";
   }
 
-  void load_file(const std::string& path) {
-    data_.report.files.push_back(path);
-    JsonlReader reader(posix_file_system(), path);
-    std::vector<JsonlLine> batch;
-    while (read_batch(reader, batch)) {
-      std::vector<Outcome> outcomes(batch.size());
-      parallel_for(batch.size(), threads_, [&](size_t i) { process(path, batch[i], outcomes[i]); });
-      for (size_t i = 0; i < batch.size(); ++i) take(path, batch[i], outcomes[i]);
+  /// The rows of an entry, each as often as its fraction says.
+  void load_entry(const MixtureEntry& entry, size_t index) {
+    copies_.clear();
+    entry_row_ = 0;
+    const int64_t read = data_.report.rows_read, used = data_.report.rows_used;
+    if (entry.fraction != 1) {
+      int64_t rows = 0;
+      JsonlLine line;
+      for (const std::string& path : entry.paths)
+        for (JsonlReader reader(posix_file_system(), path); reader.next(line);) ++rows;
+      copies_ = mixture_copies(rows, entry.fraction, options_.data_seed, index);
     }
-    for (const auto& [code, count] : reader.notes()) data_.report.notes[code] += count;
+    for (const std::string& path : entry.paths) load_file(path);
+    DataReport& report = data_.report;
+    if (entry.fraction != 1)
+      report.mixture.push_back(
+          {entry.name, entry.fraction, report.rows_read - read, report.rows_used - used});
   }
 
   PreferenceData finish() {
     DataReport& report = data_.report;
     report.rejects_path = rejects_.finish();
-    report.rows_used = static_cast<int64_t>(data_.rows.size());
     report.check();
     require(report.rows_used > 0, ErrorKind::data, "data", "no row can be trained on. ",
             report.summary());
@@ -136,6 +148,22 @@ class Loader {
   }
 
  private:
+  void load_file(const std::string& path) {
+    data_.report.files.push_back(path);
+    JsonlReader reader(posix_file_system(), path);
+    std::vector<JsonlLine> batch;
+    while (read_batch(reader, batch)) {
+      std::vector<Outcome> outcomes(batch.size());
+      for (Outcome& outcome : outcomes)
+        if (!copies_.empty()) outcome.copies = copies_[entry_row_++];
+      parallel_for(batch.size(), threads_, [&](size_t i) {
+        if (outcomes[i].copies > 0) process(path, batch[i], outcomes[i]);
+      });
+      for (size_t i = 0; i < batch.size(); ++i) take(path, batch[i], outcomes[i]);
+    }
+    for (const auto& [code, count] : reader.notes()) data_.report.notes[code] += count;
+  }
+
   bool read_batch(JsonlReader& reader, std::vector<JsonlLine>& batch) {
     batch.clear();
     size_t bytes = 0;
@@ -154,7 +182,7 @@ class Loader {
     try {
       if (!line.code.empty()) throw RowError(line.code, line.problem_offset, line.problem);
       ParsedRow parsed = parse_row(line.text, dialect_);
-      parsed.row.place = path + ":" + std::to_string(line.number);
+      parsed.row.place = path + ":" + line.where();
       if (parsed.row.id.empty()) parsed.row.id = parsed.row.place;
       out.dialect = parsed.dialect;
       out.notes = std::move(parsed.notes);
@@ -172,33 +200,44 @@ class Loader {
   void take(const std::string& path, const JsonlLine& line, Outcome& outcome) {
     if (outcome.fault) std::rethrow_exception(outcome.fault);
     ++data_.report.rows_read;
-    if (outcome.code.empty()) check_branch_count(outcome);
+    if (outcome.copies == 0) {
+      ++data_.report.skipped["not_sampled"];
+      return;
+    }
+    if (outcome.code.empty()) check_kind(outcome);
     if (outcome.code.empty())
       use(outcome);
     else
       skip(path, line, outcome);
   }
 
-  /// Supervised rows and pairs need different objectives, so one data set holds one of them.
-  void check_branch_count(Outcome& outcome) const {
+  /// Preferences, unpaired and supervised rows need different objectives, so one data set holds one
+  /// of them.
+  static std::string_view kind_of(const TokenizedRow& row) {
+    if (row.branches.empty()) return "a prompt-only";
+    if (row.branches.size() > 1) return "a preference";
+    return row.facts.desirable ? "an unpaired" : "a supervised";
+  }
+  void check_kind(Outcome& outcome) const {
     if (data_.rows.empty()) return;
     const TokenizedRow& first = data_.rows[0];
-    const bool supervised = first.branches.size() == 1;
-    if ((outcome.encoded.row.branches.size() == 1) == supervised) return;
+    const std::string_view kind = kind_of(outcome.encoded.row);
+    if (kind == kind_of(first)) return;
     outcome.code = "mixed_rows";
-    outcome.problem = std::string("the row is ") + (supervised ? "a preference" : "a supervised") +
-                      " row, " + first.place + " is not; keep them in data sets of their own";
+    outcome.problem = "the row is " + std::string(kind) + " row, " + first.place + " is " +
+                      std::string(kind_of(first)) + " row; keep them in data sets of their own";
   }
 
   void skip(const std::string& path, const JsonlLine& line, const Outcome& outcome) {
+    const JsonlLine::Place place = line.place_of(outcome.problem_offset);
     const bool dropped =
         outcome.code == "too_long" && options_.truncation_mode == TruncationMode::drop;
     if (!dropped && options_.on_bad_row == BadRowPolicy::strict)
-      fail(ErrorKind::data, kWhere, path, ":", line.number, ":", outcome.problem_offset + 1,
-           " (byte ", line.offset + outcome.problem_offset, "): ", outcome.problem,
+      fail(ErrorKind::data, kWhere, path, ":", place.line, ":", place.column, " (byte ",
+           place.offset, "): ", outcome.problem,
            ". Fix the row or pass --on-bad-row=skip (writes rejects.jsonl).");
     ++data_.report.skipped[outcome.code];
-    if (dropped) data_.report.dropped.push_back(path + ":" + std::to_string(line.number));
+    if (dropped) data_.report.dropped.push_back(path + ":" + line.where());
     rejects_.add(path, line, outcome);
   }
 
@@ -213,16 +252,22 @@ class Loader {
     report.truncation.prompts += cut.prompt_tokens_cut > 0;
     report.truncation.responses += cut.response_tokens_cut_left + cut.response_tokens_cut_right > 0;
     report.truncation.prompt_tokens += cut.prompt_tokens_cut;
+    report.truncation.reference_prompt_tokens += cut.reference_tokens_cut;
+    report.seam_tokens_moved += outcome.encoded.seam_tokens_moved;
     report.truncation.response_tokens_left += cut.response_tokens_cut_left;
     report.truncation.response_tokens_right += cut.response_tokens_cut_right;
     TokenizedRow& row = outcome.encoded.row;
     const auto prompt = static_cast<int64_t>(row.prompt.size());
-    report.prompt_tokens += prompt;
-    report.response_tokens += row.num_tokens() - prompt;
+    report.prompt_tokens += prompt * outcome.copies;
+    report.response_tokens += (row.num_tokens() - prompt) * outcome.copies;
+    report.longest_sequence = std::max(report.longest_sequence, prompt);
     for (const auto& branch : row.branches)
       report.longest_sequence =
           std::max(report.longest_sequence, prompt + static_cast<int64_t>(branch.size()));
     if (!seen_.insert(digest_rows({row})).second) ++report.notes["dup_row"];
+    report.rows_used += outcome.copies;
+    report.rows_repeated += outcome.copies - 1;
+    for (uint32_t copy = 1; copy < outcome.copies; ++copy) data_.rows.push_back(row);
     data_.rows.push_back(std::move(row));
   }
 
@@ -233,6 +278,8 @@ class Loader {
   size_t threads_ = 1;
   Rejects rejects_;
   int64_t rows_begun_ = 0;
+  std::vector<uint32_t> copies_;  ///< of the rows of the present entry; empty: once each
+  size_t entry_row_ = 0;
   std::unordered_set<std::string> seen_;  ///< 128-bit digests of the rows so far
   PreferenceData data_;
 };
@@ -250,52 +297,27 @@ std::string digest_rows(const std::vector<TokenizedRow>& rows) {
     };
     append(row.prompt);
     for (const auto& branch : row.branches) append(branch);
-    if (!row.reference_prompt.empty()) append(row.reference_prompt);
+    if (!row.reference_prompt.empty()) {  // what the reference's log-probs depend on
+      flat.push_back(-1);
+      append(row.reference_prompt);
+    }
     digests += fast_digest(flat.data(), flat.size() * sizeof(int32_t));
   }
   return fast_digest(digests.data(), digests.size());
 }
 
-std::vector<std::string> expand_dataset_names(FileSystem& files,
-                                              const std::vector<std::string>& names) {
-  require(!names.empty(), ErrorKind::option, "data", "no data set is named; set dataset_name");
-  std::vector<std::string> out;
-  for (const std::string& name : names) {
-    const FileInfo info = files.info(name);
-    if (info.exists && !info.is_directory) {
-      out.push_back(name);
-      continue;
-    }
-    std::string folder = name;
-    std::vector<std::string> patterns{"*.jsonl", "*.jsonl.gz"};
-    if (!info.exists) {
-      const size_t slash = name.rfind('/');
-      folder = slash == std::string::npos ? "." : name.substr(0, std::max<size_t>(slash, 1));
-      patterns = {slash == std::string::npos ? name : name.substr(slash + 1)};
-      require(patterns[0].find_first_of("*?[") != std::string::npos, ErrorKind::missing_input,
-              "data", name, ": no such file or folder");
-      require(files.info(folder).is_directory, ErrorKind::missing_input, "data", name,
-              ": no folder ", folder);
-    }
-    const size_t before = out.size();
-    for (const std::string& entry : files.list(folder))
-      for (const std::string& pattern : patterns)
-        if (fnmatch(pattern.c_str(), entry.c_str(), FNM_PERIOD) == 0)
-          out.push_back(folder == "." && name.find('/') == std::string::npos
-                            ? entry
-                            : join_path(folder, entry));
-    require(out.size() > before, ErrorKind::missing_input, "data", name, ": no file matches ",
-            patterns[0]);
-  }
-  return out;
+const std::vector<std::string>& DataOptions::names() const {
+  require(dataset_name.empty() || dataset_mixer.empty(), ErrorKind::option, "data",
+          "dataset_name and dataset_mixer are both set; keep one of them");
+  return dataset_mixer.empty() ? dataset_name : dataset_mixer;
 }
 
 PreferenceData load_preferences(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                                 const DataOptions& options) {
   check_options(options, "data");
   Loader loader(tokenizer, options);
-  for (const std::string& path : expand_dataset_names(posix_file_system(), paths))
-    loader.load_file(path);
+  const std::vector<MixtureEntry> entries = parse_mixture(posix_file_system(), paths);
+  for (size_t i = 0; i < entries.size(); ++i) loader.load_entry(entries[i], i);
   PreferenceData data = loader.finish();
   log_lines(LogLevel::info, data.report.summary());
   return data;

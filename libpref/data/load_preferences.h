@@ -11,6 +11,7 @@
 
 #include "libpref/base/options.h"
 #include "libpref/data/data_report.h"
+#include "libpref/data/dataset_files.h"
 #include "libpref/data/dialect.h"
 #include "libpref/data/encode_row.h"
 #include "libpref/data/jsonl.h"
@@ -25,7 +26,7 @@ constexpr std::array<EnumName<BadRowPolicy>, 2> enum_names(BadRowPolicy) {
 }
 
 struct DataOptions {
-  std::vector<std::string> dataset_name;
+  std::vector<std::string> dataset_name, dataset_mixer;
   Dialect dialect = Dialect::automatic;
   ChatFormat chat_format = ChatFormat::automatic;
   EosPolicy eos_policy = EosPolicy::append_if_absent;
@@ -36,14 +37,24 @@ struct DataOptions {
   bool strict_turns = false;
   std::optional<int64_t> max_rows;
   int64_t preprocessing_num_workers = 0;
-  /// Rows have a third branch, the field reference_response (SELM, XPO). Not a key of
-  /// configurations: the objective decides.
-  bool reference_response = false;
+  SeamPolicy seam = SeamPolicy::separate;
+  ListPairing list_pairing = ListPairing::all;
+  ScoreKey ultrafeedback_score = ScoreKey::overall;
+  int64_t data_seed = 42;
+  /// Not keys of configurations, the caller decides. Rows have a last branch, the field
+  /// reference_response (SELM, XPO); prompts alone are wanted, for sampling (rows of any layout lose
+  /// their branches).
+  bool reference_response = false, prompt_only = false;
+
+  /// dataset_name or dataset_mixer, whichever is set. Throws ErrorKind::option where both are.
+  const std::vector<std::string>& names() const;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit("dataset_name", self.dataset_name, any(),
-          "files, folders or globs of JSON lines, plain or gzip");
+          "files, folders, globs or names of the local Hugging Face cache, org/name[:split]");
+    visit("dataset_mixer", self.dataset_mixer, any(),
+          "the same with fractions of their rows, path=0.5; above 1 rows are repeated");
     visit("dialect", self.dialect, any(), "row layout; auto judges every row by its own shape");
     visit("chat_format", self.chat_format, any(),
           "how conversations become text; auto asks the tokenizer's folder");
@@ -56,6 +67,14 @@ struct DataOptions {
           "tokens; a longer response keeps its first ones");
     visit("truncation_mode", self.truncation_mode, any(),
           "what gives way where a row exceeds max_length");
+    visit("seam", self.seam, any(),
+          "where a token would span the end of the prompt: separate, error or move_back");
+    visit("list_pairing", self.list_pairing, any(),
+          "of lists of responses: all of them, or the best with the lowest or a random worse one");
+    visit("ultrafeedback_score", self.ultrafeedback_score, any(),
+          "what orders UltraFeedback's completions: overall or fine_grained");
+    visit("data_seed", self.data_seed, at_least(0),
+          "seed of what is drawn in reading data: dataset_mixer, list_pairing random");
     visit("on_bad_row", self.on_bad_row, any(),
           "strict: a row that cannot be used is an error; skip: it is listed");
     visit("rejects_folder", self.rejects_folder, any(),
@@ -75,12 +94,8 @@ struct PreferenceData {
       digest;  ///< of the token ids of all rows in order; part of the keys of reference caches
 };
 
-/// The files that `names` mean: paths, folders (their *.jsonl and *.jsonl.gz), globs (* and ? in
-/// the last component), each sorted by name. Throws missing_input where nothing matches.
-std::vector<std::string> expand_dataset_names(FileSystem& files,
-                                              const std::vector<std::string>& names);
-
-/// Reads the rows of `paths` (expanded as above; options.dataset_name is not looked at). Throws
+/// Reads the rows of `paths` (files, folders, globs, Hub names, each perhaps with "=fraction";
+/// options.dataset_name is not looked at). Throws
 /// Error: missing_input, option, data ([jsonl] path:line:column (byte n): ...); also when no row is
 /// left.
 PreferenceData load_preferences(const std::vector<std::string>& paths, const Tokenizer& tokenizer,

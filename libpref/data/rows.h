@@ -11,8 +11,11 @@
 namespace pref {
 
 struct Message {
-  std::string role;  ///< system, user, assistant or tool
+  std::string role;  ///< system, developer, user, assistant, tool or function
   std::string content;
+  /// The whole message as the file has it (JSON), where it is more than role and text: tool calls,
+  /// reasoning, parts. A folder's template sees this; "" otherwise.
+  std::string json = {};
   bool operator==(const Message&) const = default;
 };
 
@@ -39,6 +42,12 @@ struct PreferenceRow {
   Content prompt;     ///< may be empty for implicit prompts before they are extracted
   std::vector<Content> branches;
   RowFacts facts;
+  Content reference_prompt;                        ///< the prompt that the reference sees, or empty
+  std::vector<std::vector<double>> token_rewards;  ///< as in TokenizedRow, EOS counted
+  bool has_reference_response = false;      ///< the last branch is a reference's sample, not ranked
+  std::string tools, chat_template_kwargs;  ///< JSON for the folder's template; "" for none
+  /// JSON pointer of the first thing that only a folder's template can express; "" for none.
+  std::string needs_template;
 };
 
 /// One row as trained on. Ids are in [0, vocab_size).

@@ -50,7 +50,8 @@ class Tokenizer {
 ///   tokenizer.model      sentencepiece, or tiktoken ranks as Llama 3's
 ///   *.tiktoken           tiktoken ranks of a known encoding
 /// with tokenizer_config.json, special_tokens_map.json and chat_template.jinja where present. `path`
-/// may also name one such file; it is then read alone. A tokenizer.json that is sound but of a kind
+/// may also name one such file, then read alone, or a model of the local Hugging Face cache
+/// (hub_cache.h). A tokenizer.json that is sound but of a kind
 /// that is not built gives way to tokenizer.model with a warning. Throws missing_input or data,
 /// naming the kind and the remedy.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path);

@@ -12,7 +12,9 @@
 //   prompt_left  the prompt loses its left end, down to one token; a branch that still does not fit
 //                loses its right end
 //   drop, error  a row over any of the three limits is not used
-// A leading BOS survives every cut of the prompt. Limits count BOS and EOS.
+// A leading BOS survives every cut of a prompt. Limits count BOS and EOS. A reference prompt of its
+// own obeys the same limits with the same branches. A row without branches (a prompt alone) keeps
+// room for one token of a response.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -54,15 +56,18 @@ struct TruncationPlan {
   };
   std::vector<Range> branches;
   int64_t prompt_tokens_cut = 0;
+  int64_t reference_head = 0, reference_tokens_cut = 0;  ///< the same of the reference's own prompt
   int64_t response_tokens_cut_left = 0, response_tokens_cut_right = 0;
   bool usable() const { return reason.empty(); }
 };
 
-/// Lengths in tokens; `starts_with_bos` says that the prompt's first token is BOS.
+/// Lengths in tokens; `starts_with_bos` says that the prompts' first token is BOS;
+/// `reference_length` is that of the reference's own prompt, 0 without one.
 TruncationPlan plan_truncation(int64_t prompt_length, std::span<const int64_t> branch_lengths,
-                               bool starts_with_bos, const LengthLimits& limits);
+                               bool starts_with_bos, const LengthLimits& limits,
+                               int64_t reference_length = 0);
 
-/// Cuts `row` in place; the plan must be usable and made for it.
+/// Cuts `row` in place, token rewards with their tokens; the plan must be usable and made for it.
 void apply_truncation(const TruncationPlan& plan, TokenizedRow& row);
 
 }  // namespace pref

@@ -8,6 +8,7 @@
 #include "libpref/base/log.h"
 #include "libpref/base/progress.h"
 #include "libpref/base/random.h"
+#include "libpref/data/hub_cache.h"
 #include "libpref/data/model_folder/model_folder.h"
 #include "libpref/nn/store_tensors.h"
 
@@ -67,7 +68,8 @@ void Model::save(const std::string& folder, SaveType type) const {
   write_model_folder(folder, config(), name, {tensors.entries(), &tensors}, folder_);
 }
 
-Model load_model(const std::string& folder, const ModelOptions& options) {
+Model load_model(const std::string& name, const ModelOptions& options) {
+  const std::string folder = resolve_model_folder(name);
   DecoderConfig config = read_decoder_config(folder);
   const WeightFiles weights(folder);
   check_weights(config, weights);  // before anything of the model's size is allocated

@@ -11,7 +11,7 @@ from pref_command import BUILD, ROOT
 
 # Made by building or running; not in the repository.
 GENERATED = ("build/", "runs/", ".venv", "../shared")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)[^\n`]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SHELLS = {"sh", "bash", "shell", "console"}

@@ -111,15 +111,23 @@ std::string ChatTemplate::render(std::string_view messages, std::string_view var
 
 std::string render_with_template(const ChatTemplate& chat_template,
                                  const std::vector<Message>& messages, const TemplateTokens& tokens,
-                                 bool add_generation_prompt) {
+                                 bool add_generation_prompt, const TemplateInputs& inputs) {
   JsonArray list;
   for (const Message& message : messages)
-    list.add_raw(JsonObject().add("role", message.role).add("content", message.content).str());
-  return chat_template.render(list.str(), JsonObject()
-                                              .add("bos_token", tokens.bos)
-                                              .add("eos_token", tokens.eos)
-                                              .add("add_generation_prompt", add_generation_prompt)
-                                              .str());
+    list.add_raw(message.json.empty()
+                     ? JsonObject().add("role", message.role).add("content", message.content).str()
+                     : message.json);
+  JsonObject variables;
+  variables.add("bos_token", tokens.bos)
+      .add("eos_token", tokens.eos)
+      .add("add_generation_prompt", add_generation_prompt);
+  if (!inputs.tools.empty()) variables.add_raw("tools", inputs.tools);
+  std::string seen = variables.str();
+  if (inputs.kwargs.size() > 2) {  // {} with members; one that stands above too is refused as twice
+    seen.back() = ',';
+    seen += inputs.kwargs.substr(1);
+  }
+  return chat_template.render(list.str(), seen);
 }
 
 std::string render_chat_template(std::string_view template_text, std::string_view messages,

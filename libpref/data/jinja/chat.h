@@ -42,10 +42,14 @@ class ChatTemplate {
   TemplateLimits limits_;
 };
 
+/// What a row gives the template beside its messages, as compact JSON; "" for none.
+struct TemplateInputs {
+  std::string_view tools, kwargs;  ///< a list; an object whose members become variables
+};
 /// The conversation by a folder's template, which sees the texts of BOS and EOS.
 std::string render_with_template(const ChatTemplate& chat_template,
                                  const std::vector<Message>& messages, const TemplateTokens& tokens,
-                                 bool add_generation_prompt);
+                                 bool add_generation_prompt, const TemplateInputs& inputs = {});
 
 /// ChatTemplate(template_text).render(messages, variables).
 std::string render_chat_template(std::string_view template_text, std::string_view messages,

@@ -4,6 +4,7 @@
 #include "libpref/base/error.h"
 #include "libpref/base/file_system.h"
 #include "libpref/base/log.h"
+#include "libpref/data/hub_cache.h"
 #include "libpref/data/sentencepiece_model.h"
 #include "libpref/data/tokenizers/token_files.h"
 #include "libpref/data/tokenizers/unsupported.h"
@@ -65,7 +66,8 @@ std::shared_ptr<const Tokenizer> load_folder(const std::string& path) {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path) {
+std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name) {
+  const std::string path = resolve_model_folder(name);
   const FileInfo info = posix_file_system().info(path);
   require(info.exists, ErrorKind::missing_input, kWhere, path, ": no such file or folder");
   auto tokenizer = info.is_directory ? load_folder(path) : load_file(path);
