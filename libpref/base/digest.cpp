@@ -62,4 +62,6 @@ std::string fast_digest(const void* data, size_t size) {
   return to_hex(canonical.digest, sizeof canonical.digest);
 }
 
+uint64_t fast_hash(const void* data, size_t size) { return XXH3_64bits(data, size); }
+
 }  // namespace pref

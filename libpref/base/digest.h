@@ -27,5 +27,7 @@ class Sha256 {
 std::string sha256_hex(std::string_view bytes);
 /// XXH3 128 of the bytes as 32 hex digits: fast, not cryptographic.
 std::string fast_digest(const void* data, size_t size);
+/// XXH3 64 of the bytes, for tables in memory; not the same on every machine.
+uint64_t fast_hash(const void* data, size_t size);
 
 }  // namespace pref

@@ -39,6 +39,7 @@ constexpr std::string_view kClear = "\r\x1b[K";
 }  // namespace
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 
 int stderr_columns() {
   winsize size{};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Standard error as a screen that log lines and progress bars share: a line never lands inside a
-// bar. Only log.cpp and progress.cpp use it. Every change is one write(2), and one that fails is
+// bar. Only log.cpp and progress.cpp write to it. Every change is one write(2), and one that fails is
 // dropped: nothing can be told of it.
 #pragma once
 #include <string>
@@ -9,6 +9,7 @@
 namespace pref {
 
 bool stderr_is_terminal();
+bool stdout_is_terminal();  ///< then tables may have colours
 /// Columns of the terminal on stderr; 80 where it does not tell.
 int stderr_columns();
 

@@ -3,6 +3,7 @@
 // stderr; an Error's kind is the exit code. Streams are arguments, so that tests call commands as
 // programs do.
 #pragma once
+#include <cstdint>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -51,6 +52,32 @@ struct RenderArguments {
 /// stdin: {"messages": [...], "add_generation_prompt": bool, ...any variable of the template} a
 /// line; stdout: the text as a JSON string.
 int render(const RenderArguments& arguments, std::istream& in, std::ostream& out);
+
+struct AuditArguments {
+  std::vector<std::string> data;
+  std::string model;
+  std::optional<std::string> eval;           ///< files of evaluation rows
+  std::optional<std::string> chat_template;  ///< a chat format's name or a file
+  std::optional<std::string> html;           ///< where to write the page
+  bool json = false;
+  std::vector<std::string> settings;  ///< data options and sizes of the run as key=value
+};
+/// What training on the rows would see: findings, lengths, truncation, steps, memory; text, or one
+/// JSON object. The text has colours only on a terminal.
+int audit(const AuditArguments& arguments, std::ostream& out);
+/// Every setting of `pref audit` with default, range and meaning.
+std::string audit_help();
+
+struct InspectArguments {
+  std::vector<std::string> data;
+  std::string model;
+  int64_t row = 1;
+  std::optional<std::string> chat_template;
+  bool json = false;
+  std::vector<std::string> settings;  ///< data options as key=value
+};
+/// One row's tokens by part, which are cut and which are trained on, and its seams.
+int inspect(const InspectArguments& arguments, std::ostream& out);
 
 /// Versions and paths of every library in use, threads, and the memory a training run of `model`
 /// takes ("" = no plan).

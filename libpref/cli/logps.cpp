@@ -3,8 +3,8 @@
 #include <ostream>
 
 #include "libpref/base/json_text.h"
-#include "libpref/base/yaml.h"
 #include "libpref/cli/commands.h"
+#include "libpref/cli/data_command.h"
 #include "libpref/data/load_preferences.h"
 #include "libpref/nn/model.h"
 #include "libpref/train/step.h"
@@ -14,10 +14,7 @@ namespace pref::cli {
 int logps(const LogpsArguments& arguments, std::ostream& out) {
   DataOptions options;
   options.max_length = std::nullopt;  // rows are scored whole unless a length is asked for
-  std::vector<Setting> settings;
-  for (const auto& setting : arguments.settings)
-    settings.push_back(parse_setting_argument(setting));
-  apply_settings(options, settings);
+  apply_settings(options, parse_settings(arguments.settings));
   options.reference_response = arguments.reference_response;
   Model model = load_model(arguments.model);
   const PreferenceData data = load_preferences({arguments.data}, model.tokenizer(), options);

@@ -21,6 +21,8 @@ Examples:
   echo '{"messages": [{"role": "user", "content": "Hello"}], "add_generation_prompt": true}' \
     | pref render --model my-llama
   echo '"Hello there"' | pref tokenize --model my-llama
+  pref audit pairs.jsonl --model my-llama --eval held_out.jsonl --html audit.html
+  pref inspect pairs.jsonl --model my-llama --row 17
   pref doctor --model my-llama
 
 Machine-readable output goes to stdout, everything else to stderr. Exit codes: 0 done, 64 bad option, 65 bad data,
@@ -84,6 +86,38 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   render_app->add_option("--bos-token", render_arguments.bos_token, "instead of the folder's");
   render_app->add_option("--eos-token", render_arguments.eos_token, "instead of the folder's");
   render_app->callback([&] { chosen = [&] { return render(render_arguments, in, out); }; });
+
+  auto* audit_app =
+      app.add_subcommand("audit", "what training on a data set would see, before it is trained on");
+  AuditArguments audit_arguments;
+  audit_app->add_option("data", audit_arguments.data, "files, folders or globs of rows")
+      ->required();
+  audit_app->add_option("--model", audit_arguments.model, "folder with tokenizer files")
+      ->required();
+  audit_app->add_option("--eval", audit_arguments.eval,
+                        "evaluation rows, looked for among the training rows");
+  audit_app->add_option("--template", audit_arguments.chat_template,
+                        "chat format or file with a template, instead of the folder's");
+  audit_app->add_option("--html", audit_arguments.html, "also write a page with plots");
+  audit_app->add_flag("--json", audit_arguments.json, "one JSON object instead of text");
+  audit_app->add_option("--set", audit_arguments.settings, "key=value, see below");
+  audit_app->footer("\n" + audit_help());
+  audit_app->callback([&] { chosen = [&] { return audit(audit_arguments, out); }; });
+
+  auto* inspect_app = app.add_subcommand(
+      "inspect", "one row as training sees it: tokens by part, mask, cuts, the seam");
+  InspectArguments inspect_arguments;
+  inspect_app->add_option("data", inspect_arguments.data, "files, folders or globs of rows")
+      ->required();
+  inspect_app->add_option("--model", inspect_arguments.model, "folder with tokenizer files")
+      ->required();
+  inspect_app->add_option("--row", inspect_arguments.row, "which row, from 1")->required();
+  inspect_app->add_option("--template", inspect_arguments.chat_template,
+                          "chat format or file with a template, instead of the folder's");
+  inspect_app->add_flag("--json", inspect_arguments.json, "one JSON object instead of text");
+  inspect_app->add_option("--set", inspect_arguments.settings,
+                          "data option, key=value (max_length, truncation_mode, ...)");
+  inspect_app->callback([&] { chosen = [&] { return inspect(inspect_arguments, out); }; });
 
   auto* doctor_app =
       app.add_subcommand("doctor", "libraries in use, threads, and the memory plan of a model");

@@ -14,6 +14,7 @@
 #include "libpref/base/error.h"
 #include "libpref/base/json_text.h"
 #include "libpref/base/log.h"
+#include "libpref/data/row_watcher.h"
 
 namespace pref {
 namespace {
@@ -48,7 +49,7 @@ void parallel_for(size_t count, size_t threads, const Work& work) {
 class Rejects {
  public:
   explicit Rejects(const DataOptions& options) {
-    if (options.on_bad_row != BadRowPolicy::skip) return;
+    if (options.on_bad_row != BadRowPolicy::skip || options.watcher) return;
     require(!options.rejects_folder.empty(), ErrorKind::option, "data",
             "on_bad_row=skip requires rejects_folder, the folder for rejects.jsonl");
     folder_ = options.rejects_folder;
@@ -141,8 +142,8 @@ class Loader {
     DataReport& report = data_.report;
     report.rejects_path = rejects_.finish();
     report.check();
-    require(report.rows_used > 0, ErrorKind::data, "data", "no row can be trained on. ",
-            report.summary());
+    require(report.rows_used > 0 || options_.watcher, ErrorKind::data, "data",
+            "no row can be trained on. ", report.summary());
     data_.digest = digest_rows(data_.rows);
     return std::move(data_);
   }
@@ -185,10 +186,13 @@ class Loader {
       parsed.row.place = path + ":" + line.where();
       if (parsed.row.id.empty()) parsed.row.id = parsed.row.place;
       out.dialect = parsed.dialect;
-      out.notes = std::move(parsed.notes);
-      out.extra_keys = std::move(parsed.extra_keys);
+      out.notes = parsed.notes;
+      out.extra_keys = parsed.extra_keys;
       out.encoded = encode_row(parsed.row, tokenizer_, encode_);
+      if (options_.watcher) options_.watcher->usable(parsed, out.encoded);
     } catch (const RowError& error) {
+      if (options_.watcher)
+        options_.watcher->unusable(path + ":" + std::to_string(line.number), error);
       out.code = error.code;
       out.problem = error.what();
       out.problem_offset = error.offset;

@@ -25,6 +25,8 @@ constexpr std::array<EnumName<BadRowPolicy>, 2> enum_names(BadRowPolicy) {
   return {{{BadRowPolicy::strict, "strict"}, {BadRowPolicy::skip, "skip"}}};
 }
 
+class RowWatcher;
+
 struct DataOptions {
   std::vector<std::string> dataset_name, dataset_mixer;
   Dialect dialect = Dialect::automatic;
@@ -48,6 +50,7 @@ struct DataOptions {
 
   /// dataset_name or dataset_mixer, whichever is set. Throws ErrorKind::option where both are.
   const std::vector<std::string>& names() const;
+  RowWatcher* watcher = nullptr;  ///< row_watcher.h; not a key of configurations either
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {

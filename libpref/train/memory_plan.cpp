@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <utility>
-#include <vector>
 
 #include "libpref/base/progress.h"
 #include "libpref/data/model_folder/model_folder.h"
@@ -32,15 +30,17 @@ MemoryPlan plan_memory(const DecoderConfig& config, const TrainerOptions& option
   return plan;
 }
 
+std::vector<std::pair<std::string, int64_t>> MemoryPlan::parts() const {
+  return {{"weights (fp32)", weights},       {"gradients (fp32)", gradients},
+          {"AdamW moments (fp32)", moments}, {"activations", activations},
+          {"logits buffer", logits},         {"total", total()}};
+}
+
 std::string MemoryPlan::text() const {
-  const std::vector<std::pair<const char*, int64_t>> lines = {
-      {"weights (fp32)", weights},       {"gradients (fp32)", gradients},
-      {"AdamW moments (fp32)", moments}, {"activations", activations},
-      {"logits buffer", logits},         {"total", total()}};
   std::string out;
-  for (const auto& [name, bytes] : lines) {
+  for (const auto& [name, bytes] : parts()) {
     char line[96];
-    std::snprintf(line, sizeof line, "  %-24s %10.2f GiB\n", name,
+    std::snprintf(line, sizeof line, "  %-24s %10.2f GiB\n", name.c_str(),
                   static_cast<double>(bytes) / (1 << 30));
     out += line;
   }

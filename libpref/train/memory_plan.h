@@ -4,6 +4,8 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "libpref/data/model_folder/config.h"
 #include "libpref/train/trainer_options.h"
@@ -17,6 +19,8 @@ struct MemoryPlan {
   int64_t activations = 0;  ///< of one microbatch, kept for the backward pass
   int64_t logits = 0;       ///< the head's budget, or less where a microbatch cannot fill it
   int64_t total() const { return weights + gradients + moments + activations + logits; }
+  /// Names and bytes, the total last.
+  std::vector<std::pair<std::string, int64_t>> parts() const;
   std::string text() const;  ///< a table, one part a line
 };
 

@@ -59,7 +59,7 @@ h1{margin:0;font-size:1.7rem}h2{margin:2.2rem 0 .8rem;font-size:1.25rem}h3{margi
 p.sub{margin:.2rem 0 0;color:var(--soft)}
 table{border-collapse:collapse;font-size:.9rem}
 th,td{padding:.3rem .8rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600}td.n{font-variant-numeric:tabular-nums}
+th{font-weight:600}td.n{font-variant-numeric:tabular-nums;white-space:pre-line}
 .wide{overflow-x:auto}
 .grid{display:grid;gap:1.2rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));align-items:start}
 figure,.sample{margin:0;padding:.9rem 1rem;border:1px solid var(--line);border-radius:.5rem;background:var(--box)}
@@ -237,6 +237,18 @@ class ChartWriter {
   Bounds bounds_;
 };
 
+std::string table_html(const ReportTable& table) {
+  std::string out = "<h2>" + escape(table.title) + "</h2>\n<div class=\"wide\"><table>\n<tr>";
+  for (const std::string& cell : table.header) out += "<th>" + escape(cell) + "</th>";
+  out += "</tr>\n";
+  for (const auto& row : table.rows) {
+    out += "<tr>";
+    for (const std::string& cell : row) out += "<td class=\"n\">" + escape(cell) + "</td>";
+    out += "</tr>\n";
+  }
+  return out + "</table></div>\n";
+}
+
 std::string reply_html(const char* tag, const std::string& note, const std::string& text) {
   return std::string("<div><div class=\"tag\">") + tag + (note.empty() ? "" : ", " + escape(note)) +
          "</div><pre>" + escape(text) + "</pre></div>\n";
@@ -259,8 +271,9 @@ std::string report_html(const ReportData& data) {
              "</td></tr>\n";
     out += "</table></div>\n";
   }
+  for (const ReportTable& table : data.tables) out += table_html(table);
   if (!data.charts.empty()) {
-    out += "<h2>Curves</h2>\n<div class=\"grid\">\n";
+    out += "<h2>" + escape(data.charts_title) + "</h2>\n<div class=\"grid\">\n";
     for (size_t i = 0; i < data.charts.size(); ++i) out += ChartWriter(data.charts[i], i).write();
     out += "</div>\n";
   }

@@ -38,10 +38,19 @@ struct ReportOptions {
   std::vector<OptionText> options;
 };
 
+/// A table below the summary. Cells are plain text.
+struct ReportTable {
+  std::string title;
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;
+};
+
 struct ReportData {
   std::string title;
   std::string subtitle;                                      ///< one line, may be empty
   std::vector<std::pair<std::string, std::string>> summary;  ///< name, value
+  std::vector<ReportTable> tables;
+  std::string charts_title = "Curves";
   std::vector<ReportChart> charts;
   std::vector<ReportSample> samples;
   std::vector<ReportOptions> options;

@@ -35,6 +35,11 @@ TEST(Sha256, RejectsUseAfterHex) {
   EXPECT_THROW(digest.update("x"), Error);
 }
 
+TEST(FastHash, MatchesReference) {
+  EXPECT_EQ(fast_hash("", 0), 0x2d06800538d394c2u);  // xxHash's value for XXH3 64 of no bytes
+  EXPECT_NE(fast_hash("abc", 3), fast_hash("abd", 3));
+}
+
 TEST(FastDigest, MatchesReference) {
   // xxHash's sanity value for XXH3 128 of no bytes, seed 0: high 99aa06d3014798d8, low
   // 6001c324468d497f.

@@ -76,8 +76,8 @@ TEST_F(Cli, HelpNamesEveryCommandAndOption) {
   const Answer help = pref_command({"--help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_EQ(help.err, "");
-  for (const char* word :
-       {"train", "logps", "loss", "tokenize", "doctor", "verify", "75 start me again"})
+  for (const char* word : {"train", "logps", "loss", "tokenize", "audit", "inspect", "doctor",
+                           "verify", "75 start me again"})
     EXPECT_NE(help.out.find(word), std::string::npos) << word;
   const Answer train = pref_command({"train", "--help"});
   EXPECT_EQ(train.code, 0);
@@ -348,6 +348,37 @@ TEST_F(Cli, TokenizeMatchesTheTokenizer) {
   std::vector<int32_t> expected = tokenizer->encode("ab");
   if (tokenizer->adds_bos()) expected.insert(expected.begin(), *tokenizer->special().bos);
   EXPECT_EQ(with_bos.lines().at(0).get<std::vector<int32_t>>(), expected);
+}
+
+TEST_F(Cli, AuditReportsInThreeForms) {
+  const Answer text = pref_command({"audit", pairs, "--model", model});
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("3 rows read = 3 used + 0 skipped"), std::string::npos) << text.out;
+  EXPECT_EQ(text.out.find('\x1b'), std::string::npos);
+  const Answer done = pref_command(
+      {"audit", pairs, "--model", model, "--json", "--eval", pairs, "--html", path("audit.html"),
+       "--set", "per_device_train_batch_size=2", "--set", "num_train_epochs=1"});
+  ASSERT_EQ(done.lines().size(), 1u);
+  const json report = done.lines()[0];
+  EXPECT_EQ(report.at("run").at("updates"), 2);
+  EXPECT_EQ(report.at("eval").at("rows"), 3);
+  EXPECT_GT(report.at("run").at("memory_bytes").at("total"), 0);
+  EXPECT_TRUE(std::filesystem::exists(path("audit.html")));
+  expect_error(pref_command({"audit", pairs, "--model", model, "--set", "learning_rate=1"}),
+               ErrorKind::option, "learning_rate");
+  expect_error(pref_command({"audit", pairs, "--model", model, "--set", "rejects_folder=x"}),
+               ErrorKind::option, "rejects_folder has no meaning here");
+}
+
+TEST_F(Cli, InspectShowsARow) {
+  const Answer row = pref_command({"inspect", pairs, "--model", model, "--row", "2", "--json"});
+  ASSERT_EQ(row.code, 0) << row.err;
+  EXPECT_EQ(row.lines()[0].at("place"), pairs + ":2");
+  EXPECT_EQ(row.lines()[0].at("parts").size(), 3u);
+  const Answer text = pref_command({"inspect", pairs, "--model", model, "--row", "1"});
+  EXPECT_NE(text.out.find("chosen: "), std::string::npos);
+  expect_error(pref_command({"inspect", pairs, "--model", model, "--row", "4"}), ErrorKind::option,
+               "there are only 3 rows");
 }
 
 TEST_F(Cli, DoctorNamesLibrariesAndPlansMemory) {

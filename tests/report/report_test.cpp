@@ -46,6 +46,7 @@ ReportData full_report() {
   data.title = "A run";
   data.subtitle = "one GPU";
   data.summary = {{"accuracy", "0.91"}};
+  data.tables = {{"Findings", {"what", "rows"}, {{"a < b", "3"}, {"none", ""}}}};
   data.charts = {{"Loss",
                   "nats",
                   {{"train", {{0, 1}, {10, 0.5}, {20, 0.25}}}, {"eval", {{0, 0.9}, {20, 0.3}}}}}};
@@ -81,7 +82,8 @@ TEST(Report, ValueParts) {
        {"<title>A run</title>", "<h1>A run</h1>", "one GPU", "accuracy</th><td class=\"n\">0.91",
         ">Why?<", ">No.<", ">Because.<", "before, reward -1", "after, reward 2",
         "inverse temperature", "<td>beta</td><td class=\"n\">0.1</td><td>&gt; 0</td>",
-        "train, step 10: 0.5"})
+        "train, step 10: 0.5", "<h2>Findings</h2>", "<th>what</th><th>rows</th>",
+        "<td class=\"n\">a &lt; b</td><td class=\"n\">3</td>", "<h2>Curves</h2>"})
     EXPECT_THAT(html, HasSubstr(part));
   EXPECT_EQ(count(html, "<path class=\"curve\""), 4u);  // two lines, two keys in the legend
   EXPECT_EQ(count(html, "class=\"hit\""), 5u);
@@ -119,6 +121,8 @@ TEST(Report, InvariantTextIsEscaped) {
   const std::string safe = "&lt;b&gt;&quot;x&quot; &amp; y&lt;/b&gt;\uFFFD\uFFFD";
   data.title = data.subtitle = evil;
   data.summary = {{evil, evil}};
+  data.tables = {{evil, {evil}, {{evil}}}};
+  data.charts_title = evil;
   data.charts = {{evil, evil, {{evil, {{0, 1}}}}, evil}};
   data.samples = {{evil, evil, evil, evil, evil}};
   data.options = {{evil, {{evil, evil, evil, evil, evil}}}};
@@ -126,9 +130,9 @@ TEST(Report, InvariantTextIsEscaped) {
   expect_well_formed(html);
   EXPECT_THAT(html, Not(HasSubstr("<b>")));
   EXPECT_EQ(find_invalid_utf8(html), std::string::npos);
-  // title twice, subtitle, 2 of summary, title, axes, legend, figures and hover (name, axis) of the
+  // title twice, subtitle, 2 of summary, 3 of the table, title over the charts, title, axes, legend, figures and hover (name, axis) of the
   // chart, 5 of the sample, 5 of the options (the type is not shown).
-  EXPECT_EQ(count(html, safe), 3u + 2 + 1 + 2 + 2 + 2 + 5 + 5);
+  EXPECT_EQ(count(html, safe), 3u + 2 + 3 + 1 + 1 + 2 + 2 + 2 + 5 + 5);
 }
 
 TEST(Report, InvariantEmptyPartsAreLeftOut) {
