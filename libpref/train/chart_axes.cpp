@@ -17,13 +17,21 @@ void widen(double& low, double& high) {
 
 }  // namespace
 
+double error_of(const ReportSeries& series, size_t point) {
+  const bool known = point < series.errors.size() && std::isfinite(series.errors[point]);
+  return known ? series.errors[point] : 0;
+}
+
 Bounds bounds_of(const std::vector<ReportSeries>& series) {
   Bounds b;
   for (const ReportSeries& s : series)
-    for (const Point& p : s.points) {
+    for (size_t i = 0; i < s.points.size(); ++i) {
+      const Point& p = s.points[i];
       if (!is_finite(p)) continue;
+      const double error = error_of(s, i);
       b.x_low = std::min(b.x_low, p.first), b.x_high = std::max(b.x_high, p.first);
-      b.y_low = std::min(b.y_low, p.second), b.y_high = std::max(b.y_high, p.second);
+      b.y_low = std::min(b.y_low, p.second - error);
+      b.y_high = std::max(b.y_high, p.second + error);
     }
   if (b.empty()) return b;
   widen(b.x_low, b.x_high);

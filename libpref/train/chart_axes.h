@@ -21,6 +21,9 @@ struct Bounds {
   double y_low = x_low, y_high = x_high;
   bool empty() const { return x_low > x_high; }
 };
+/// Of a point, 0 where none is given.
+double error_of(const ReportSeries& series, size_t point);
+
 Bounds bounds_of(const std::vector<ReportSeries>& series);
 
 /// Where `value` lies between low (0) and high (1).

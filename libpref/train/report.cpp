@@ -76,12 +76,19 @@ font:.9rem/1.45 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .tag{color:var(--soft);font-size:.8rem}.sample .prompt{margin-bottom:.7rem}
 )";
 
+// The light half of the above, for files of one chart.
+constexpr const char* kFileColors[kColors] = {"#0072b2", "#d55e00", "#009e73", "#b8548c",
+                                              "#8a6d00", "#5b4fcf", "#1b1f24"};
+constexpr std::string_view kFileStyle =
+    "text{fill:#57606a;font:12px sans-serif}.axis{stroke:#57606a}.rule{stroke:#d0d7de}"
+    ".curve{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}";
+
 std::string color_of(size_t series) { return "var(--c" + std::to_string(series % kColors) + ")"; }
 
-std::string stroke(size_t series) {
+std::string stroke(size_t series, bool dashed) {
   constexpr std::string_view kDashes[] = {"", "7 4", "2 4", "9 4 2 4"};
   std::string out = "stroke:" + color_of(series);
-  const std::string_view dash = kDashes[series / kColors % 4];
+  const std::string_view dash = dashed ? "5 4" : kDashes[series / kColors % 4];
   if (!dash.empty()) out.append(";stroke-dasharray:").append(dash);
   return out;
 }
@@ -116,17 +123,41 @@ class ChartWriter {
   ChartWriter(const ReportChart& chart, size_t id)
       : chart_(chart), id_("chart" + std::to_string(id)), bounds_(bounds_of(chart.series)) {}
 
+  // Title, drawing and legend in one SVG element, without places to point at.
+  std::string write_file() {
+    alone_ = true;
+    // Three names a line below the drawing.
+    const size_t lines = (chart_.series.size() + 2) / 3;
+    out_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 -28 640 " +
+           std::to_string(330 + 18 * lines) + "\" role=\"img\">\n<title>" + escape(chart_.title) +
+           "</title>\n<style>" + std::string(kFileStyle) +
+           "</style>\n<rect y=\"-28\" width=\"640\" height=\"100%\" fill=\"#fff\"/>\n";
+    text("start", "4", "-14", chart_.title);
+    if (bounds_.empty()) return out_ + "</svg>\n";
+    drawing();
+    for (size_t i = 0; i < chart_.series.size(); ++i) {
+      const double left = 20 + 206 * static_cast<double>(i % 3),
+                   middle = 306 + 18 * static_cast<double>(i / 3);
+      out_ += "<path class=\"curve\" style=\"" + stroke_of(i) + "\" d=\"M" + pixels(left) + " " +
+              pixels(middle) + "h24\"/>\n";
+      text("start", pixels(left + 30), pixels(middle), chart_.series[i].name);
+    }
+    out_ += "</svg>\n";
+    // Not every reader of SVG files knows custom properties.
+    for (size_t i = 0; i < kColors; ++i) {
+      const std::string from = color_of(i);
+      for (size_t at = out_.find(from); at != std::string::npos; at = out_.find(from, at))
+        out_.replace(at, from.size(), kFileColors[i]);
+    }
+    return out_;
+  }
+
   std::string write() {
     out_ = "<figure>\n<h3 id=\"" + id_ + "\">" + escape(chart_.title) + "</h3>\n";
     if (bounds_.empty()) return out_ + "<p class=\"sub\">no values</p>\n</figure>\n";
-    // A little air above and below the lines.
-    const double air = (bounds_.y_high / 2 - bounds_.y_low / 2) * 0.08;
-    if (std::isfinite(bounds_.y_high + air) && std::isfinite(bounds_.y_low - air))
-      bounds_.y_low -= air, bounds_.y_high += air;
     out_ += "<svg viewBox=\"0 0 640 300\" role=\"img\" aria-labelledby=\"" + id_ +
             "\" aria-describedby=\"" + id_ + "f\">\n";
-    axes();
-    for (size_t i = 0; i < chart_.series.size(); ++i) curve(i);
+    drawing();
     out_ += "</svg>\n";
     legend();
     figures();
@@ -135,6 +166,18 @@ class ChartWriter {
 
  private:
   static constexpr double kLeft = 64, kRight = 628, kTop = 26, kBottom = 252;
+
+  void drawing() {
+    // A little air above and below the lines.
+    const double air = (bounds_.y_high / 2 - bounds_.y_low / 2) * 0.08;
+    if (std::isfinite(bounds_.y_high + air) && std::isfinite(bounds_.y_low - air))
+      bounds_.y_low -= air, bounds_.y_high += air;
+    axes();
+    for (size_t i = 0; i < chart_.series.size(); ++i) curve(i);
+  }
+  std::string stroke_of(size_t series) const {
+    return stroke(series, chart_.series[series].dashed);
+  }
 
   static std::string pixels(double at) {
     char text[32];
@@ -185,11 +228,12 @@ class ChartWriter {
       pen_down = is_finite(p);
     }
     if (path.empty()) return;
-    out_ += "<path class=\"curve\" style=\"" + stroke(series) + "\" d=\"" + path +
+    out_ += "<path class=\"curve\" style=\"" + stroke_of(series) + "\" d=\"" + path +
             "\"/>\n<g style=\"color:" + color_of(series) + "\">\n";
+    error_bars(series);
     // Places to point at, with the figures as their title: every point, or about 150 of them.
     const size_t stride = points.size() / 150 + 1;
-    for (size_t i = 0; i < points.size(); ++i) {
+    for (size_t i = 0; i < points.size() && !alone_; ++i) {
       if (!is_finite(points[i]) || (i % stride != 0 && i + 1 != points.size())) continue;
       out_ += "<circle class=\"hit\" r=\"5\" cx=\"" + x(points[i].first) + "\" cy=\"" +
               y(points[i].second) + "\"><title>" + escape(chart_.series[series].name) + ", " +
@@ -203,11 +247,21 @@ class ChartWriter {
     out_ += "</g>\n";
   }
 
+  void error_bars(size_t series) {
+    const ReportSeries& of = chart_.series[series];
+    std::string bars;
+    for (size_t i = 0; i < of.points.size(); ++i)
+      if (const double error = error_of(of, i); error > 0 && is_finite(of.points[i]))
+        bars += "M" + x(of.points[i].first) + " " + y(of.points[i].second - error) + "V" +
+                y(of.points[i].second + error);
+    if (!bars.empty()) out_ += "<path fill=\"none\" stroke=\"currentColor\" d=\"" + bars + "\"/>\n";
+  }
+
   void legend() {
     out_ += "<ul class=\"legend\">\n";
     for (size_t i = 0; i < chart_.series.size(); ++i)
       out_ += "<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><path class=\"curve\" style=\"" +
-              stroke(i) + "\" d=\"M2 5H24\"/></svg>" + escape(chart_.series[i].name) + "</li>\n";
+              stroke_of(i) + "\" d=\"M2 5H24\"/></svg>" + escape(chart_.series[i].name) + "</li>\n";
     out_ += "</ul>\n";
   }
 
@@ -235,6 +289,7 @@ class ChartWriter {
   const ReportChart& chart_;
   std::string id_, out_;
   Bounds bounds_;
+  bool alone_ = false;
 };
 
 std::string table_html(const ReportTable& table) {
@@ -255,6 +310,8 @@ std::string reply_html(const char* tag, const std::string& note, const std::stri
 }
 
 }  // namespace
+
+std::string report_svg(const ReportChart& chart) { return ChartWriter(chart, 0).write_file(); }
 
 std::string report_html(const ReportData& data) {
   const std::string title = escape(data.title);

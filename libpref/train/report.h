@@ -17,6 +17,9 @@ namespace pref {
 struct ReportSeries {
   std::string name;
   std::vector<std::pair<double, double>> points;
+  std::vector<double>
+      errors{};         ///< one a point, drawn as a bar from value - error to value + error
+  bool dashed = false;  ///< e.g. a line known in closed form
 };
 
 struct ReportChart {
@@ -63,6 +66,9 @@ std::string report_html(const ReportData& data);
 /// Writes the page. An earlier file at `path` is replaced in one step, so a reader never sees half
 /// a page. Throws cannot_create or io.
 void write_report_html(const std::string& path, const ReportData& data);
+
+/// The chart alone, with title and legend, as an SVG file in light colours that needs nothing else.
+std::string report_svg(const ReportChart& chart);
 
 /// A plot in Braille dots, at most `width` columns wide (names in the legend may be wider),
 /// `height` lines high without

@@ -16,6 +16,7 @@ ALLOWED = {
     "libpref/evaluate": {"libpref/base"},
     "kernels": {"libpref/base/error.h"},
     "examples/world": {"libpref/base"},
+    "examples/experiments": {"libpref/base", "libpref/objectives"},
     **{
         f"libpref/{name}": _ROOTS | {f"libpref/{left}" for left in _CHAIN[:index]}
         for index, name in enumerate(_CHAIN)
@@ -24,13 +25,13 @@ ALLOWED = {
 _LIBRARY = {name for name in ALLOWED if name.startswith("libpref/")}
 ALLOWED["libpref/cli"] |= {"libpref/evaluate"}
 ALLOWED["libpref/pref.h"] = _LIBRARY
-ALLOWED["examples"] = _LIBRARY | {"libpref/pref.h", "examples/world"}
-ALLOWED["python_bindings"] = ALLOWED["examples"] - {"examples/world"}
+ALLOWED["examples"] = _LIBRARY | {"libpref/pref.h", "examples/world", "examples/experiments"}
+ALLOWED["python_bindings"] = ALLOWED["examples"] - {"examples/world", "examples/experiments"}
 
 # The only layers in which torch meets the kernels.
 KERNEL_CALLERS = {"kernels", "libpref/objectives", "libpref/ops", "libpref/optim"}
 TORCH_FREE = {"libpref/base", "libpref/data", "libpref/evaluate", "libpref/objectives", "kernels"}
-TORCH_FREE |= {"examples/world"}
+TORCH_FREE |= {"examples/world", "examples/experiments"}
 TORCH = re.compile(r"(torch|ATen|c10|caffe2)/")
 # torch brings an fmt of its own, so whoever sees torch may not see these.
 FORMATTERS = re.compile(r"(fmt|spdlog)/")

@@ -109,6 +109,34 @@ TEST(Report, ValueCurveGeometry) {
   EXPECT_THAT(report_html(data), HasSubstr(path));
 }
 
+// Bars from value - error to value + error; the axis has room for them.
+TEST(Report, ValueErrorBarsAndDashes) {
+  ReportSeries measured{"s", {{0, 0}, {10, 0.5}}, {0, 0.5}};
+  ReportSeries known{.name = "known", .points = {{0, 0}, {10, 0.2}}, .dashed = true};
+  ReportData data;
+  data.charts = {{"c", "y", {measured, known}}};
+  const std::string html = report_html(data);
+  expect_well_formed(html);
+  const auto y = [](double v) { return 252 - 226 * (v + 0.04) / 1.08; };
+  char path[100];
+  std::snprintf(path, sizeof path, "d=\"M628.0 %.1fV%.1f\"", y(0), y(1));
+  EXPECT_THAT(html, HasSubstr(path));
+  EXPECT_EQ(count(html, "stroke-dasharray:5 4"), 2u);  // the line and its key
+}
+
+TEST(Report, ValueSvgFile) {
+  const std::string svg = report_svg(full_report().charts[0]);
+  expect_well_formed(svg);
+  EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
+  for (const char* part : {"<title>Loss</title>", ">nats<", ">step<", ">train<", ">eval<",
+                           "stroke:#0072b2", "stroke:#d55e00"})
+    EXPECT_THAT(svg, HasSubstr(part));
+  EXPECT_THAT(svg, Not(HasSubstr("var(")));
+  EXPECT_EQ(count(svg, "<path class=\"curve\""), 4u);
+  EXPECT_EQ(count(svg, "class=\"hit\""), 0u);
+  expect_well_formed(report_svg({"empty", "y", {}}));
+}
+
 TEST(Report, InvariantSelfContained) {
   const std::string html = report_html(full_report());
   for (const char* outside : {"http", "src=", "<script", "<link", "url(", "@import", "<iframe"})
