@@ -13,6 +13,7 @@
 #include "libpref/base/yaml.h"
 #include "libpref/cli/commands.h"
 #include "libpref/data/unpaired.h"
+#include "libpref/objectives/compat.h"
 #include "libpref/objectives/objective_settings.h"
 #include "libpref/train/memory_plan.h"
 #include "libpref/train/trainer.h"
@@ -40,6 +41,7 @@ struct RunConfig {
   std::vector<std::string> loss_type;
   std::vector<double> loss_weights;
   double sft_weight = 0;
+  Compat compat = Compat::none;
   ReferenceOptions reference;
 
   template <class Self, class Visit>
@@ -58,6 +60,8 @@ struct RunConfig {
     visit("loss_weights", self.loss_weights, any(), "one weight per loss_type; default 1 each");
     visit("sft_weight", self.sft_weight, at_least(0),
           "adds the chosen response's cross-entropy, a mean over tokens, with this weight");
+    visit("compat", self.compat, any(),
+          "reads the other keys as that version of TRL does: its losses, defaults and limits");
     DataOptions::fields(self.data, visit);
     TrainerOptions::fields(self.train, visit);
     ReferenceOptions::fields(self.reference, visit);
@@ -150,6 +154,16 @@ Objective objective_of(const RunConfig& run, std::vector<Setting>& settings) {
     case TrainerKind::dpo:
       if (choice.loss_type.empty()) choice.loss_type = {"sigmoid"};
   }
+  if (run.compat != Compat::none) {
+    const bool simpo = run.trainer == TrainerKind::simpo;
+    require(simpo || run.trainer == TrainerKind::dpo || run.trainer == TrainerKind::wpo,
+            ErrorKind::option, "config", "compat has no effect with this trainer. Remove it.");
+    for (const Setting& s : settings)
+      require(s.name != "sft_weight", ErrorKind::option, "config", s.source.place,
+              ": option \"sft_weight\" is no option of that version. Its likelihood terms are "
+              "loss_type sft, rpo_alpha and, with simpo, cpo_alpha.");
+    apply_compat(run.compat, simpo ? CompatTrainer::simpo : CompatTrainer::dpo, choice, settings);
+  }
   if (run.sft_weight > 0) {
     if (choice.loss_weights.empty()) choice.loss_weights.assign(choice.loss_type.size(), 1.0);
     choice.loss_type.push_back("sft");
@@ -238,7 +252,7 @@ int train(const std::string& config, const std::vector<std::string>& overrides, 
   refuse_repeated_settings(settings);
   RunConfig run;  // what chooses the objective decides which options exist
   for (const Setting& s : settings)
-    for (const char* name : {"trainer", "loss_type", "loss_weights", "sft_weight"})
+    for (const char* name : {"trainer", "loss_type", "loss_weights", "sft_weight", "compat"})
       if (s.name == name) set_option(run, s.name, s.text, s.source);
   const Objective objective = objective_of(run, settings);
   for (const Setting& s : settings)

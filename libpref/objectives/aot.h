@@ -18,7 +18,7 @@ struct AOT {
   static constexpr const char* name = "aot";
   static constexpr const char* loss_type = "aot";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::nothing;
+  static constexpr Accepts accepts = Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

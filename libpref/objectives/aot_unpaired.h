@@ -19,7 +19,7 @@ struct AOTUnpaired {
   static constexpr const char* name = "aot_unpaired";
   static constexpr const char* loss_type = "aot_unpaired";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::nothing;
+  static constexpr Accepts accepts = Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

@@ -15,7 +15,7 @@ struct APODown {
   static constexpr const char* name = "apo_down";
   static constexpr const char* loss_type = "apo_down";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::length;
+  static constexpr Accepts accepts = Accepts::weighting | Accepts::length | Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

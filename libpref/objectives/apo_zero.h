@@ -14,7 +14,7 @@ struct APOZero {
   static constexpr const char* name = "apo_zero";
   static constexpr const char* loss_type = "apo_zero";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::length;
+  static constexpr Accepts accepts = Accepts::weighting | Accepts::length | Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

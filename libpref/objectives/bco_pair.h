@@ -25,7 +25,8 @@ struct BCOPair {
   static constexpr const char* name = "bco_pair";
   static constexpr const char* loss_type = "bco_pair";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::length;
+  static constexpr Accepts accepts =
+      Accepts::weighting | Accepts::length | Accepts::average | Accepts::divergence_constant;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

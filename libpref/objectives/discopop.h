@@ -15,7 +15,8 @@ struct DiscoPOP {
   static constexpr const char* name = "discopop";
   static constexpr const char* loss_type = "discopop";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::divergence | Accepts::length;
+  static constexpr Accepts accepts =
+      Accepts::weighting | Accepts::divergence | Accepts::length | Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

@@ -17,8 +17,8 @@ struct DPO {
   static constexpr const char* name = "dpo";
   static constexpr const char* loss_type = "sigmoid";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts =
-      Accepts::margin | Accepts::weighting | Accepts::divergence | Accepts::length;
+  static constexpr Accepts accepts = Accepts::margin | Accepts::weighting | Accepts::divergence |
+                                     Accepts::length | Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

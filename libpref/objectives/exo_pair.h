@@ -16,7 +16,8 @@ struct EXOPair {
   static constexpr const char* name = "exo_pair";
   static constexpr const char* loss_type = "exo_pair";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::divergence | Accepts::length;
+  static constexpr Accepts accepts =
+      Accepts::weighting | Accepts::divergence | Accepts::length | Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

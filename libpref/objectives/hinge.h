@@ -14,8 +14,8 @@ struct Hinge {
   static constexpr const char* name = "hinge";
   static constexpr const char* loss_type = "hinge";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts =
-      Accepts::margin | Accepts::weighting | Accepts::divergence | Accepts::length;
+  static constexpr Accepts accepts = Accepts::margin | Accepts::weighting | Accepts::divergence |
+                                     Accepts::length | Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

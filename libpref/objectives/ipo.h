@@ -23,7 +23,8 @@ struct IPO {
   static constexpr const char* name = "ipo";
   static constexpr const char* loss_type = "ipo";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::divergence | Accepts::length;
+  static constexpr Accepts accepts = Accepts::weighting | Accepts::divergence | Accepts::length |
+                                     Accepts::average | Accepts::divergence_constant;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

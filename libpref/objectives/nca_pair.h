@@ -15,7 +15,8 @@ struct NCAPair {
   static constexpr const char* name = "nca_pair";
   static constexpr const char* loss_type = "nca_pair";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::length;
+  static constexpr Accepts accepts =
+      Accepts::weighting | Accepts::length | Accepts::average | Accepts::divergence_constant;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

@@ -67,19 +67,46 @@ void check_accepted(const std::vector<WeightedTerm>& terms, Accepts modifier, co
           " has no effect: no term compares responses.");
 }
 
-// The row as the modifiers bend it: sums that count tails less, phi(h) for h, and phi's slopes.
+// Would the constant that phi may drop change the term's loss?
+bool feels_constant(const Term& term, const Modifiers& modifiers) {
+  if (const IPO* ipo = std::get_if<IPO>(&term))
+    return ipo->ipo_normalization == IPONormalization::mean && !modifiers.average;
+  return std::visit([](const auto& t) { return has(t.accepts, Accepts::divergence_constant); },
+                    term);
+}
+
+void check_divergence(const std::vector<WeightedTerm>& terms, const Modifiers& modifiers) {
+  const bool dropped = modifiers.divergence->drops_constant();
+  check_accepted(
+      terms, dropped ? Accepts::divergence | Accepts::divergence_constant : Accepts::divergence,
+      "an f_divergence_type other than reverse_kl", "a loss of the difference of two log-ratios");
+  require(!dropped || std::any_of(terms.begin(), terms.end(),
+                                  [&](const WeightedTerm& weighted) {
+                                    return feels_constant(weighted.term, modifiers);
+                                  }),
+          ErrorKind::option, "objective",
+          "option \"f_divergence_constant\" has no effect: constants cancel in the differences of "
+          "these terms. Remove it.");
+}
+
+// The row as the modifiers bend it: means for sums, sums that count tails less, phi(h) for h; and
+// the slopes by the original sums.
 struct BentRow {
   Row<double> row;
+  Row<double> unbent;  // as row, but with h itself
   double slope[kMaxBranches];
   BentRow(const Row<double>& from, const Modifiers& modifiers) : row(from) {
     for (int k = 0; k < row.branches; ++k) {
-      slope[k] = 1;
       if (modifiers.length) modifiers.length->apply(row.branch[k]);
-      if (!modifiers.divergence) continue;
+      slope[k] = modifiers.average ? modifiers.average->apply(row.branch[k]) : 1;
+    }
+    unbent = row;
+    if (!modifiers.divergence) return;
+    for (int k = 0; k < row.branches; ++k) {
       const auto phi = (*modifiers.divergence)(log_ratio(row.branch[k]));
       row.branch[k].logp = phi.value;
       row.branch[k].ref_logp = 0;
-      slope[k] = phi.slope;
+      slope[k] *= phi.slope;
     }
   }
 };
@@ -118,6 +145,15 @@ Objective::Objective(std::vector<WeightedTerm> terms, Modifiers modifiers)
     require(!has(needs(), Needs::token_rewards), ErrorKind::option, "objective",
             "ld_alpha and token rewards cannot be combined. Remove one of them.");
   }
+  if (modifiers_.average && !modifiers_.average->average_log_prob) modifiers_.average.reset();
+  if (modifiers_.average) {
+    check_accepted(terms_, Accepts::average, "average_log_prob",
+                   "a loss of one pair's log-ratios that does not look at lengths itself");
+    for (const auto& weighted : terms_)
+      if (const IPO* ipo = std::get_if<IPO>(&weighted.term))
+        require(ipo->ipo_normalization == IPO{}.ipo_normalization, ErrorKind::option, "ipo",
+                "option \"ipo_normalization\" has no effect with average_log_prob. Remove it.");
+  }
   if (modifiers_.weighting) {
     check_options_of(*modifiers_.weighting);
     check_accepted(terms_, Accepts::weighting, "WPO's weight",
@@ -128,8 +164,7 @@ Objective::Objective(std::vector<WeightedTerm> terms, Modifiers modifiers)
     if (modifiers_.divergence->f_divergence_type == FDivergence::reverse_kl)
       modifiers_.divergence.reset();  // the losses as they are
     else
-      check_accepted(terms_, Accepts::divergence, "an f_divergence_type other than reverse_kl",
-                     "a loss of the difference of two log-ratios");
+      check_divergence(terms_, modifiers_);
   }
 }
 
@@ -164,10 +199,23 @@ void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const
   for (const auto& [term, weight] : terms_)
     std::visit(
         [&]<class T>(const T& t) {
-          if constexpr (Coupled<T>)
-            if (t.couples()) t.couple(batch, state);
+          if constexpr (Coupled<T>) {
+            if (!t.couples()) return;
+            if (!compares(t) || !bends()) return t.couple(batch, state);
+            std::vector<Row<double>> bent;  // what the term will be called with
+            bent.reserve(batch.size());
+            for (const auto& row : batch) bent.push_back(BentRow(row, modifiers_).row);
+            t.couple(std::span(bent), state);
+            for (size_t i = 0; i < batch.size(); ++i)
+              for (int k = 0; k < batch[i].branches; ++k)
+                batch[i].branch[k].coupled = bent[i].branch[k].coupled;
+          }
         },
         term);
+}
+
+bool Objective::bends() const {
+  return modifiers_.divergence || modifiers_.average || modifiers_.length;
 }
 
 int Objective::min_branches() const {
@@ -185,6 +233,7 @@ std::string Objective::name() const {
     for (const auto& entry : enum_names(FDivergence{}))
       if (entry.value == modifiers_.divergence->f_divergence_type)
         out = std::string(entry.name) + "(" + out + ")";
+  if (modifiers_.average) out = std::string(Averaging::name) + "(" + out + ")";
   if (modifiers_.length) out = std::string(LengthDesensitization::name) + "(" + out + ")";
   if (modifiers_.weighting) out = std::string(Weighting::name) + "(" + out + ")";
   return out;
@@ -194,7 +243,9 @@ RowLoss<double> Objective::operator()(const Row<double>& row,
                                       const Normalizers& normalizers) const {
   RowLoss<double> sum;
   std::optional<BentRow> bent;
-  if (modifiers_.divergence || modifiers_.length) bent.emplace(row, modifiers_);
+  if (bends()) bent.emplace(row, modifiers_);
+  const bool plain_rewards = modifiers_.divergence && modifiers_.divergence->f_divergence_reward ==
+                                                          DivergenceReward::log_ratio;
   if (modifiers_.weighting) sum.pair_weight = (*modifiers_.weighting)(row);
   bool rewarded = false;
   for (const auto& [term, weight] : terms_) {
@@ -202,7 +253,11 @@ RowLoss<double> Objective::operator()(const Row<double>& row,
         [&](const auto& t) {
           check_row(t, row);
           const bool bends = bent && compares(t);
-          const RowLoss<double> one = t(bends ? bent->row : row);
+          RowLoss<double> one = t(bends ? bent->row : row);
+          if (bends && plain_rewards) {
+            const RowLoss<double> unbent = t(bent->unbent);
+            std::copy(std::begin(unbent.reward), std::end(unbent.reward), one.reward);
+          }
           double scale = weight * row.weight / divisor(t.normalizer, normalizers);
           if (has(t.accepts, Accepts::weighting)) scale *= sum.pair_weight;
           sum.loss += scale * one.loss;

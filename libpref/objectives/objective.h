@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "libpref/objectives/average.h"
 #include "libpref/objectives/coupling.h"
 #include "libpref/objectives/divergence.h"
 #include "libpref/objectives/length.h"
@@ -33,6 +34,7 @@ struct WeightedTerm {
 struct Modifiers {
   std::optional<Weighting> weighting{};    ///< multiplies loss and derivatives, without a gradient
   std::optional<Divergence> divergence{};  ///< phi(h) for h; rewards become those of phi(h)
+  std::optional<Averaging> average{};      ///< means for sums, before the other modifiers' work
   std::optional<LengthDesensitization> length{};  ///< sums that count a longer response's tail less
 };
 
@@ -69,6 +71,8 @@ class Objective {
   RowLoss<double> operator()(const Row<double>& row, const Normalizers& normalizers) const;
 
  private:
+  bool bends() const;  ///< a modifier changes the sums that terms see
+
   std::vector<WeightedTerm> terms_;
   Modifiers modifiers_;
 };

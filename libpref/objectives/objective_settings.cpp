@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libpref/objectives/objective_settings.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "libpref/base/error.h"
@@ -14,6 +15,7 @@ void for_each_options(const F& f) {
   for_each_objective(f);
   f(Weighting{});
   f(Divergence{});
+  f(Averaging{});
   f(LengthDesensitization{});
 }
 
@@ -38,11 +40,14 @@ Objective make_objective(const ObjectiveChoice& choice, std::vector<Setting>& se
                      choice.loss_weights.empty() ? 1.0 : choice.loss_weights[i]});
   std::optional<Weighting> weighting;
   std::optional<Divergence> divergence;
+  std::optional<Averaging> average;
   std::optional<LengthDesensitization> length;
   if (choice.weighting) weighting.emplace();
   for (const Setting& s : settings)
     if (known_option<Divergence>(s.name))
       divergence.emplace();
+    else if (known_option<Averaging>(s.name))
+      average.emplace();
     else if (known_option<LengthDesensitization>(s.name))
       length.emplace();
 
@@ -50,11 +55,15 @@ Objective make_objective(const ObjectiveChoice& choice, std::vector<Setting>& se
   for (const Setting& s : settings) {
     bool taken = false;
     const auto offer = [&]<class T>(T& options) {
-      if (known_option<T>(s.name)) taken = set_option(options, s.name, s.text, s.source);
+      const bool held =
+          std::find(choice.withheld.begin(), choice.withheld.end(),
+                    std::string(options.name) + "." + s.name) != choice.withheld.end();
+      if (!held && known_option<T>(s.name)) taken = set_option(options, s.name, s.text, s.source);
     };
     for (auto& [term, weight] : terms) std::visit(offer, term);
     if (weighting) offer(*weighting);
     if (divergence) offer(*divergence);
+    if (average) offer(*average);
     if (length) offer(*length);
     if (taken) continue;
     const std::string who = owners(s.name);
@@ -68,8 +77,9 @@ Objective make_objective(const ObjectiveChoice& choice, std::vector<Setting>& se
     others.push_back(s);
   }
   settings = std::move(others);
-  return Objective(std::move(terms),
-                   {.weighting = weighting, .divergence = divergence, .length = length});
+  return Objective(
+      std::move(terms),
+      {.weighting = weighting, .divergence = divergence, .average = average, .length = length});
 }
 
 void fail_unknown_objective_option(const Setting& setting, std::vector<std::string> more) {

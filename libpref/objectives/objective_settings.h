@@ -13,8 +13,10 @@ namespace pref {
 
 struct ObjectiveChoice {
   std::vector<std::string> loss_type;  ///< names as make_term takes them; at least one
-  std::vector<double> loss_weights;    ///< one a term, or none: 1 each
+  std::vector<double> loss_weights{};  ///< one a term, or none: 1 each
   bool weighting = false;              ///< WPO's weights on the pair terms
+  /// Options that these terms do not take although they have them: "dpo.label_smoothing".
+  std::vector<std::string> withheld{};
 };
 
 /// Sets the options of the chosen terms and takes their settings out of `settings`; a later setting

@@ -16,8 +16,8 @@ struct RobustDPO {
   static constexpr const char* name = "robust";
   static constexpr const char* loss_type = "robust";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts =
-      Accepts::margin | Accepts::weighting | Accepts::divergence | Accepts::length;
+  static constexpr Accepts accepts = Accepts::margin | Accepts::weighting | Accepts::divergence |
+                                     Accepts::length | Accepts::average;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

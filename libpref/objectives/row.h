@@ -86,6 +86,9 @@ enum class Accepts : unsigned {
   weighting = 2,   ///< WPO's weight on the whole term (weighting.h): losses of one pair alone
   divergence = 4,  ///< phi(h) for h (divergence.h): losses of the difference of two log-ratios
   length = 8,      ///< less of the longer response's tail (LD-DPO): losses of one pair's sums
+  average = 16,    ///< means for sums (average.h): losses of log-ratios that read no length
+  /// phi without its constant (divergence.h): losses that the constant changes
+  divergence_constant = 32,
 };
 constexpr Accepts operator|(Accepts a, Accepts b) {
   return static_cast<Accepts>(static_cast<unsigned>(a) | static_cast<unsigned>(b));

@@ -15,8 +15,8 @@ struct SigmoidNorm {
   static constexpr const char* name = "sigmoid_norm";
   static constexpr const char* loss_type = "sigmoid_norm";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts =
-      Accepts::margin | Accepts::weighting | Accepts::divergence | Accepts::length;
+  static constexpr Accepts accepts = Accepts::margin | Accepts::weighting | Accepts::divergence |
+                                     Accepts::length | Accepts::divergence_constant;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

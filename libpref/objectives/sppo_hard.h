@@ -15,7 +15,8 @@ struct SPPOHard {
   static constexpr const char* name = "sppo_hard";
   static constexpr const char* loss_type = "sppo_hard";
   static constexpr Needs needs = Needs::reference;
-  static constexpr Accepts accepts = Accepts::weighting | Accepts::length;
+  static constexpr Accepts accepts =
+      Accepts::weighting | Accepts::length | Accepts::average | Accepts::divergence_constant;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
 

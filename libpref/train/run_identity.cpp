@@ -29,6 +29,7 @@ std::vector<OptionText> objective_options(const Objective& objective) {
   };
   add_modifier(objective.modifiers().weighting);
   add_modifier(objective.modifiers().divergence);
+  add_modifier(objective.modifiers().average);
   add_modifier(objective.modifiers().length);
   return all;
 }

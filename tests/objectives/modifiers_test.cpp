@@ -340,8 +340,10 @@ TEST(ModifiersTest, EveryOptionChangesLossOrGradient) {
             value = other;
             const Objective after = objective_with(modifier);
             bool differs = false;
-            for (const auto& row : rows)
-              differs = differs || after(row, {}).loss != before(row, {}).loss;
+            for (const auto& row : rows) {
+              const RowLoss<double> a = after(row, {}), b = before(row, {});
+              differs = differs || a.loss != b.loss || a.reward[0] != b.reward[0];
+            }
             EXPECT_TRUE(differs) << name;
           }
           value = was;
@@ -352,9 +354,12 @@ TEST(ModifiersTest, EveryOptionChangesLossOrGradient) {
   walk(Divergence{.f_divergence_type = FDivergence::alpha_divergence}, [](Divergence d) {
     if (d.f_divergence_type != FDivergence::alpha_divergence)
       d.f_alpha_divergence_coef = Divergence{}.f_alpha_divergence_coef;
-    return bent(DPO{}, d);
+    return bent(SigmoidNorm{}, d);  // whose means feel the constant
   });
-  EXPECT_EQ(seen.size(), 5u);
+  walk(Averaging{}, [](Averaging average) {
+    return Objective({{DPO{}, 1}}, {.average = average});
+  });
+  EXPECT_EQ(seen.size(), 8u);
 }
 
 }  // namespace
