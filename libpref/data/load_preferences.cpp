@@ -192,7 +192,7 @@ class Loader {
       if (options_.watcher) options_.watcher->usable(parsed, out.encoded);
     } catch (const RowError& error) {
       if (options_.watcher)
-        options_.watcher->unusable(path + ":" + std::to_string(line.number), error);
+        options_.watcher->unusable(path + ":" + line.where(), error);
       out.code = error.code;
       out.problem = error.what();
       out.problem_offset = error.offset;

@@ -20,6 +20,7 @@ struct LOGO {
   static constexpr Accepts accepts = Accepts::margin;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
+  static constexpr int max_branches = kMaxBranches;
 
   double beta = 10;
   double gamma_beta_ratio = 0.3;

@@ -225,6 +225,21 @@ int Objective::min_branches() const {
   return most;
 }
 
+int Objective::max_branches() const {
+  int most = 0;
+  for (const auto& [term, weight] : terms_)
+    std::visit(
+        [&](const auto& t) {
+          if (t.min_branches < 2) return;
+          if constexpr (requires { t.max_branches; })
+            most = kMaxBranches;
+          else
+            most = std::max(most, t.min_branches);
+        },
+        term);
+  return most > 0 ? most : kMaxBranches;
+}
+
 std::string Objective::name() const {
   std::string out;
   for (const auto& [term, weight] : terms_)

@@ -62,6 +62,9 @@ class Objective {
   void couple(std::span<Row<double>> batch, CouplingState& state) const;
   /// The fewest branches a row must have for every term.
   int min_branches() const;
+  /// The most responses of a row that any term that compares looks at; kMaxBranches where none
+  /// compares.
+  int max_branches() const;
   std::string name() const;  ///< "dpo", "dpo+sft", "wpo(dpo)", "js_divergence(dpo)"
 
   /// The row's share of the batch loss, its derivatives by the branches' logp, and the rewards of

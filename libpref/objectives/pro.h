@@ -21,6 +21,7 @@ struct PRO {
   static constexpr Accepts accepts = Accepts::nothing;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
+  static constexpr int max_branches = kMaxBranches;
 
   double nll_weight = 0.05;
 

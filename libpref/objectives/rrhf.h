@@ -18,6 +18,7 @@ struct RRHF {
   static constexpr Accepts accepts = Accepts::nothing;
   static constexpr Normalizer normalizer = Normalizer::rows;
   static constexpr int min_branches = 2;
+  static constexpr int max_branches = kMaxBranches;
 
   double nll_weight = 1;
 

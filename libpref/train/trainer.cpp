@@ -51,6 +51,16 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// A response that no term looks at would be lost in silence.
+void check_branches(const Objective& objective, std::span<const TokenizedRow> rows) {
+  for (const TokenizedRow& row : rows)
+    require(static_cast<int>(row.branches.size()) <= objective.max_branches(), ErrorKind::data,
+            "train", row.place, ": the row has ", row.branches.size(), " responses and ",
+            objective.name(), " looks at ", objective.max_branches(),
+            ". Set list_pairing: lowest or random to take pairs out of lists, or choose pro, rrhf "
+            "or logo.");
+}
+
 StepOptions step_options(const TrainerOptions& options) {
   return {.tokens_per_microbatch = options.tokens_per_microbatch,
           .head = {.logits_bytes = options.logits_budget_mb << 20}};
@@ -127,6 +137,8 @@ PreferenceTrainer::PreferenceTrainer(Network& network, Objective objective, Trai
 void PreferenceTrainer::fit(const PreferenceData& train,
                             const std::map<std::string, PreferenceData>& eval) {
   require(!train.rows.empty(), ErrorKind::data, "train", "at least one training row is required.");
+  check_branches(objective_, train.rows);
+  for (const auto& [name, data] : eval) check_branches(objective_, data.rows);
   Run run{.train = train};
   for (const auto& [name, data] : eval)
     run.evals.push_back({name.empty() ? "eval" : "eval_" + name, &data, {}});

@@ -86,6 +86,19 @@ TEST(Trainer, ReferenceModelFromAFolder) {
   EXPECT_EQ(by_hand.weights_digest(), by_folder.weights_digest());
 }
 
+TEST(Trainer, RejectsResponsesThatNothingLooksAt) {
+  std::vector<TokenizedRow> rows = counting_rows(2);
+  rows[1].branches.push_back({4, 5});
+  Model model = toy_model();
+  DPOTrainer dpo(model, {}, toy_options());
+  const std::string text = error_of(ErrorKind::data, [&] { dpo.fit(data_of(rows)); });
+  EXPECT_NE(text.find("3 responses and dpo looks at 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("list_pairing"), std::string::npos) << text;
+  rows[0].facts.scores = {2, 1};
+  rows[1].facts.scores = {3, 2, 1};
+  PreferenceTrainer(model, Objective(PRO{}), toy_options()).fit(data_of(rows));
+}
+
 TEST(Trainer, StopsBeforeAnUpdateThatIsNotFinite) {
   Model model = toy_model();
   std::vector<TokenizedRow> rows = {

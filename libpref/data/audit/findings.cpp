@@ -172,6 +172,8 @@ Finding other_note(std::string_view code, const Tally& tally, int64_t total) {
   constexpr Words kKnown[] = {
       {"bad_turns", "two messages of one role in a row",
        "Turns do not alternate; templates may refuse or join them."},
+      {"boundary_moved", "seams moved",
+       "Prompt tokens at the seam were given to the answers (seam: move_back)."},
       {"nul_byte", "NUL characters", "Texts contain the character U+0000."},
       {"bom", "byte-order mark", "The file begins with a byte-order mark, which is passed over."},
       {"crlf", "Windows line ends", "Lines end in CR LF; the CR is passed over."}};

@@ -8,6 +8,7 @@
 
 #include "libpref/base/error.h"
 #include "libpref/base/utf8.h"
+#include "libpref/data/audit/loaded_rows.h"
 #include "libpref/data/audit/markers.h"
 #include "libpref/data/row_watcher.h"
 
@@ -155,7 +156,7 @@ InspectedRow inspect_row(const std::vector<std::string>& paths, const Tokenizer&
   whole.rejects_folder.clear();
   whole.max_rows = row;
   whole.watcher = &last;
-  load_preferences(paths, tokenizer, whole);
+  refuse_mixtures(load_preferences(paths, tokenizer, whole).report, "inspect");
   require(last.seen_ >= row, ErrorKind::option, "inspect", "there are only ", last.seen_,
           " rows, row ", row, " was asked for");
 

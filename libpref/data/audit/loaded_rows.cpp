@@ -17,16 +17,24 @@ uint64_t combine(std::initializer_list<uint64_t> parts) {
   return fast_hash(parts.begin(), parts.size() * sizeof(uint64_t));
 }
 
-/// File and line of a place, for sorting.
-std::tuple<ptrdiff_t, int64_t> order_of(const std::string& place,
-                                        const std::vector<std::string>& files) {
-  const size_t colon = place.rfind(':');
-  const auto file = std::find(files.begin(), files.end(), place.substr(0, colon));
-  const std::string line = colon == std::string::npos ? "" : place.substr(colon + 1);
-  return {file - files.begin(), std::strtoll(line.c_str(), nullptr, 10)};
+/// File, line and column (rows of an array may share a line) of a place, for sorting.
+std::tuple<ptrdiff_t, int64_t, int64_t> order_of(const std::string& place,
+                                                 const std::vector<std::string>& files) {
+  const auto file = std::find_if(files.begin(), files.end(), [&](const std::string& name) {
+    return place.starts_with(name + ":");
+  });
+  if (file == files.end()) return {file - files.begin(), 0, 0};
+  char* end = nullptr;
+  const int64_t line = std::strtoll(place.c_str() + file->size() + 1, &end, 10);
+  return {file - files.begin(), line, *end == ':' ? std::strtoll(end + 1, nullptr, 10) : 0};
 }
 
 }  // namespace
+
+void refuse_mixtures(const DataReport& report, const char* where) {
+  require(report.rows_repeated == 0 && !report.skipped.contains("not_sampled"), ErrorKind::option,
+          where, "whole data sets are looked at; leave out the fractions (\"=0.5\") of a mixture.");
+}
 
 LoadedRows::LoadedRows(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                        DataOptions options)
@@ -37,6 +45,7 @@ LoadedRows::LoadedRows(const std::vector<std::string>& paths, const Tokenizer& t
   options.rejects_folder.clear();
   options.watcher = &auditor;
   data = load_preferences(paths, tokenizer, options);
+  refuse_mixtures(data.report, "audit");
 
   std::unordered_map<std::string_view, const AuditedRow*> by_place;
   for (const AuditedRow& row : auditor.rows()) by_place[row.place] = &row;
@@ -64,7 +73,8 @@ Truncated truncate(const LoadedRows& loaded, const LengthLimits& limits,
   for (size_t i = 0; i < loaded.rows.size(); ++i) {
     const AuditedRow& row = *loaded.rows[i];
     const TruncationPlan plan =
-        plan_truncation(row.prompt_tokens, row.branch_tokens, row.starts_with_bos, limits);
+        plan_truncation(row.prompt_tokens, row.branch_tokens, row.starts_with_bos, limits,
+                        row.reference_prompt_tokens);
     if (!plan.usable()) {
       out.skipped[plan.reason].add(row.place);
       continue;

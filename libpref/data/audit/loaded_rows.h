@@ -22,6 +22,9 @@ struct LoadedRows {
   std::vector<UnusableRow> unusable;    ///< in file order
 };
 
+/// Throws ErrorKind::option where rows were left out or repeated by a mixture's fractions.
+void refuse_mixtures(const DataReport& report, const char* where);
+
 /// What training under `limits` gets of the rows, row by row as encode_row plans it.
 struct Truncated {
   TruncationEffect effect;

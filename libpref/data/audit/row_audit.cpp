@@ -64,6 +64,7 @@ AuditedRow RowAuditor::look(const ParsedRow& parsed, const EncodedRow& encoded) 
     }
   };
   out.prompt_tokens = static_cast<int64_t>(tokens.prompt.size());
+  out.reference_prompt_tokens = static_cast<int64_t>(tokens.reference_prompt.size());
   out.starts_with_bos = !tokens.prompt.empty() && tokens.prompt[0] == bos_;
   count(tokens.prompt);
   for (const auto& branch : tokens.branches) {

@@ -26,7 +26,7 @@ struct AuditedRow {
   std::vector<uint64_t> branches;  ///< the same of each answer
   bool near_identical = false;     ///< chosen and any other answer
   bool quoted_by_chosen = false, quoted_by_others = false;
-  int64_t prompt_tokens = 0;
+  int64_t prompt_tokens = 0, reference_prompt_tokens = 0;
   bool starts_with_bos = false;
   std::vector<int64_t> branch_tokens;
   std::vector<bool> ends_with_eos;  ///< [branches]
