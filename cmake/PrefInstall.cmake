@@ -10,6 +10,8 @@ install(DIRECTORY "${PROJECT_SOURCE_DIR}/libpref" DESTINATION include FILES_MATC
         PATTERN "manifest_text.h" EXCLUDE PATTERN "json_place.h" EXCLUDE PATTERN "json_parts.h" EXCLUDE)
 file(GLOB kernel_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/kernels/*.h")
 install(FILES ${kernel_headers} DESTINATION include/kernels)
+file(GLOB cuda_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/kernels/cuda/*.h")
+install(FILES ${cuda_headers} DESTINATION include/kernels/cuda)
 
 set(package_dir lib/cmake/libpref)
 install(EXPORT libprefTargets NAMESPACE pref:: DESTINATION ${package_dir})

@@ -23,13 +23,14 @@ endif()
 
 function(pref_flags target)
   target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers
+  set(warnings -Wall -Wextra -Wno-missing-field-initializers
     # False reports of g++ 12 on std::string (GCC bug 105651), the last two where its header is precompiled.
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-stringop-overflow;-Wno-array-bounds>
     $<$<BOOL:${PREF_WERROR}>:-Werror>)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>")
   if(PREF_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${PREF_SANITIZE} -fno-omit-frame-pointer
-      -fno-sanitize-recover=undefined)
+    target_compile_options(${target} PRIVATE
+      "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${PREF_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=undefined>")
     target_link_options(${target} PUBLIC -fsanitize=${PREF_SANITIZE})
   endif()
 endfunction()

@@ -9,24 +9,16 @@
 namespace pref {
 namespace {
 
-double divisor(Normalizer kind, const Normalizers& normalizers) {
-  return kind == Normalizer::rows ? normalizers.rows : normalizers.chosen_tokens;
-}
-
-// Does the term set responses of a row against each other?
-template <class T>
-bool compares(const T& term) {
-  return term.min_branches > 1 && !has(term.needs, Needs::label);
-}
-
-// What a row brings must have a place in the term, and what the term needs must be there.
+// Says why a row does not fit.
 template <class T>
 void check_row(const T& term, const Row<double>& row) {
+  if (row_fits<T>(row)) return;
+  require(row.branches >= term.min_branches, ErrorKind::data, term.name, "a row of at least ",
+          term.min_branches, " responses is required, got ", row.branches, ".");
   if constexpr (has(T::needs, Needs::label))
     require(row.label != 0, ErrorKind::data, term.name,
             "every row must say whether its response is desirable (\"label\": true or false), one "
             "does not.");
-  if (!compares(term)) return;
   require(row.margin == 0 || has(term.accepts, Accepts::margin), ErrorKind::data, term.name,
           "a row has margin ", row.margin,
           ", for which this loss has no place. Remove the margins, "
@@ -57,7 +49,7 @@ void check_accepted(const std::vector<WeightedTerm>& terms, Accepts modifier, co
     std::visit(
         [&](const auto& t) {
           const bool takes = has(t.accepts, modifier);
-          require(takes || !compares(t), ErrorKind::option, t.name, what,
+          require(takes || !compares<std::decay_t<decltype(t)>>(), ErrorKind::option, t.name, what,
                   " has no place in this loss; it takes ", wanted,
                   ". Remove it, or choose another loss_type.");
           taken = taken || takes;
@@ -88,28 +80,6 @@ void check_divergence(const std::vector<WeightedTerm>& terms, const Modifiers& m
           "option \"f_divergence_constant\" has no effect: constants cancel in the differences of "
           "these terms. Remove it.");
 }
-
-// The row as the modifiers bend it: means for sums, sums that count tails less, phi(h) for h; and
-// the slopes by the original sums.
-struct BentRow {
-  Row<double> row;
-  Row<double> unbent;  // as row, but with h itself
-  double slope[kMaxBranches];
-  BentRow(const Row<double>& from, const Modifiers& modifiers) : row(from) {
-    for (int k = 0; k < row.branches; ++k) {
-      if (modifiers.length) modifiers.length->apply(row.branch[k]);
-      slope[k] = modifiers.average ? modifiers.average->apply(row.branch[k]) : 1;
-    }
-    unbent = row;
-    if (!modifiers.divergence) return;
-    for (int k = 0; k < row.branches; ++k) {
-      const auto phi = (*modifiers.divergence)(log_ratio(row.branch[k]));
-      row.branch[k].logp = phi.value;
-      row.branch[k].ref_logp = 0;
-      slope[k] *= phi.slope;
-    }
-  }
-};
 
 // Ranges, and options that the others leave without effect.
 template <class T>
@@ -201,10 +171,11 @@ void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const
         [&]<class T>(const T& t) {
           if constexpr (Coupled<T>) {
             if (!t.couples()) return;
-            if (!compares(t) || !bends()) return t.couple(batch, state);
+            const RowModifiers modifiers = row_modifiers();
+            if (!compares<T>() || !modifiers.bends()) return t.couple(batch, state);
             std::vector<Row<double>> bent;  // what the term will be called with
             bent.reserve(batch.size());
-            for (const auto& row : batch) bent.push_back(BentRow(row, modifiers_).row);
+            for (const auto& row : batch) bent.push_back(BentRow<double>(row, modifiers).row);
             t.couple(std::span(bent), state);
             for (size_t i = 0; i < batch.size(); ++i)
               for (int k = 0; k < batch[i].branches; ++k)
@@ -212,10 +183,6 @@ void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const
           }
         },
         term);
-}
-
-bool Objective::bends() const {
-  return modifiers_.divergence || modifiers_.average || modifiers_.length;
 }
 
 int Objective::min_branches() const {
@@ -254,39 +221,29 @@ std::string Objective::name() const {
   return out;
 }
 
+RowModifiers Objective::row_modifiers() const {
+  return {.weighting = modifiers_.weighting.value_or(Weighting{}),
+          .divergence = modifiers_.divergence.value_or(Divergence{}),
+          .length = modifiers_.length.value_or(LengthDesensitization{}),
+          .weighs = modifiers_.weighting.has_value(),
+          .diverges = modifiers_.divergence.has_value(),
+          .shortens = modifiers_.length.has_value(),
+          .averages = modifiers_.average.has_value()};
+}
+
 RowLoss<double> Objective::operator()(const Row<double>& row,
                                       const Normalizers& normalizers) const {
+  const RowModifiers modifiers = row_modifiers();
   RowLoss<double> sum;
-  std::optional<BentRow> bent;
-  if (bends()) bent.emplace(row, modifiers_);
-  const bool plain_rewards = modifiers_.divergence && modifiers_.divergence->f_divergence_reward ==
-                                                          DivergenceReward::log_ratio;
-  if (modifiers_.weighting) sum.pair_weight = (*modifiers_.weighting)(row);
+  sum.pair_weight = pair_weight_of(modifiers, row);
   bool rewarded = false;
   for (const auto& [term, weight] : terms_) {
     std::visit(
         [&](const auto& t) {
           check_row(t, row);
-          const bool bends = bent && compares(t);
-          RowLoss<double> one = t(bends ? bent->row : row);
-          if (bends && plain_rewards) {
-            const RowLoss<double> unbent = t(bent->unbent);
-            std::copy(std::begin(unbent.reward), std::end(unbent.reward), one.reward);
-          }
-          double scale = weight * row.weight / divisor(t.normalizer, normalizers);
-          if (has(t.accepts, Accepts::weighting)) scale *= sum.pair_weight;
-          sum.loss += scale * one.loss;
-          sum.exploration += scale * one.exploration;
-          for (int k = 0; k < row.branches; ++k) {
-            const double d_logp = scale * one.d_logp[k] * (bends ? bent->slope[k] : 1);
-            sum.d_logp[k] += d_logp;
-            sum.d_marked[k] += scale * one.d_marked[k];
-            if (bends && modifiers_.length)
-              sum.d_marked[k] += modifiers_.length->tail_slope() * d_logp;
-            sum.d_unlikely[k] += scale * one.d_unlikely[k];
-            if (!rewarded) sum.reward[k] = one.reward[k];
-          }
-          rewarded = rewarded || compares(t) || has(t.needs, Needs::label);
+          add_term(t, weight * row.weight / divisor(t.normalizer, normalizers), row, modifiers,
+                   rewarded, sum);
+          rewarded = rewarded || gives_rewards<std::decay_t<decltype(t)>>();
         },
         term);
   }

@@ -15,6 +15,7 @@
 #include "libpref/objectives/divergence.h"
 #include "libpref/objectives/length.h"
 #include "libpref/objectives/list.h"
+#include "libpref/objectives/term_row.h"
 #include "libpref/objectives/weighting.h"
 
 namespace pref {
@@ -24,6 +25,9 @@ struct Normalizers {
   double rows = 1;
   double chosen_tokens = 1;
 };
+inline double divisor(Normalizer kind, const Normalizers& normalizers) {
+  return kind == Normalizer::rows ? normalizers.rows : normalizers.chosen_tokens;
+}
 
 struct WeightedTerm {
   Term term;
@@ -53,6 +57,7 @@ class Objective {
 
   const std::vector<WeightedTerm>& terms() const { return terms_; }
   const Modifiers& modifiers() const { return modifiers_; }
+  RowModifiers row_modifiers() const;
   Needs needs() const;
   /// A term lowers the likelihood of a third branch, the reference response (SELM, XPO).
   bool explores() const;
@@ -74,7 +79,6 @@ class Objective {
   RowLoss<double> operator()(const Row<double>& row, const Normalizers& normalizers) const;
 
  private:
-  bool bends() const;  ///< a modifier changes the sums that terms see
 
   std::vector<WeightedTerm> terms_;
   Modifiers modifiers_;

@@ -74,7 +74,7 @@ enum class Needs : unsigned {
 constexpr Needs operator|(Needs a, Needs b) {
   return static_cast<Needs>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
-constexpr bool has(Needs set, Needs one) {
+PREF_HD constexpr bool has(Needs set, Needs one) {
   return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
 }
 
@@ -93,7 +93,7 @@ enum class Accepts : unsigned {
 constexpr Accepts operator|(Accepts a, Accepts b) {
   return static_cast<Accepts>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
-constexpr bool has(Accepts set, Accepts one) {
+PREF_HD constexpr bool has(Accepts set, Accepts one) {
   return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
 }
 

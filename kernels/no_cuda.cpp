@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of kernels/cuda in a build without nvcc: each says so.
+#include "kernels/cuda/adamw.h"
+#include "kernels/cuda/logprob.h"
+#include "kernels/cuda/norm.h"
+#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/rope.h"
+#include "kernels/cuda/rows.h"
+#include "kernels/cuda/sequence_sums.h"
+#include "kernels/cuda/swiglu.h"
+#include "libpref/base/error.h"
+
+namespace pref::kernels::cuda {
+namespace {
+
+[[noreturn]] void absent(const char* op) {
+  fail(ErrorKind::option, op, "libpref was built without CUDA.");
+}
+
+}  // namespace
+
+void adamw_update(const AdamWState&, ConstPointer, int64_t, const AdamWStep&, const AdamWDevice&,
+                  uint64_t, int64_t, Stream) {
+  absent("adamw_update");
+}
+void split_master(const float*, int64_t, BF16*, int16_t*, Stream) { absent("split_master"); }
+void join_master(const BF16*, const int16_t*, int64_t, float*, Stream) { absent("join_master"); }
+
+int64_t logprob_parts(int64_t, int64_t) { absent("logprob_parts"); }
+void logprob_statistics(ConstPointer, int64_t, int64_t, int64_t, const int64_t*, LogitTransform,
+                        const TokenStatistics&, LogprobPartial*, Stream) {
+  absent("logprob_statistics");
+}
+void logprob_partials(ConstPointer, int64_t, int64_t, int64_t, const int64_t*, int64_t,
+                      LogitTransform, LogprobPartial*, Stream) {
+  absent("logprob_partials");
+}
+void logprob_merge(const LogprobPartial*, int64_t, int64_t, int64_t, int64_t, int64_t,
+                   LogitTransform, const TokenStatistics&, Stream) {
+  absent("logprob_merge");
+}
+void logprob_gradient(Pointer, int64_t, int64_t, int64_t, const int64_t*, const float*,
+                      const float*, const float*, LogitTransform, RowGradient*, Stream) {
+  absent("logprob_gradient");
+}
+
+int64_t sum_of_squares_workspace(int64_t) { absent("sum_of_squares_workspace"); }
+void sum_of_squares(ConstPointer, int64_t, double*, double*, Stream) { absent("sum_of_squares"); }
+void clip_factor(const double*, double, float*, float*, int*, Stream) { absent("clip_factor"); }
+void flag_non_finite(ConstPointer, int64_t, int*, Stream) { absent("flag_non_finite"); }
+
+void rms_norm_forward(ConstPointer, const void*, void*, int64_t, int64_t, int64_t, const void*,
+                      float, void*, int64_t, float*, Stream) {
+  absent("rms_norm_forward");
+}
+int64_t rms_norm_backward_workspace(int64_t, int64_t) { absent("rms_norm_backward_workspace"); }
+void rms_norm_backward(ConstPointer, int64_t, const void*, int64_t, const void*, const float*,
+                       int64_t, int64_t, void*, int64_t, bool, float*, float*, Stream) {
+  absent("rms_norm_backward");
+}
+
+void rope_rotate(ConstPointer, int64_t, const int64_t*, int64_t, int64_t, int64_t, const int64_t*,
+                 const float*, const float*, int, void*, int64_t, Stream) {
+  absent("rope_rotate");
+}
+
+void gather_rows(ConstPointer, int64_t, const int64_t*, int64_t, Pointer, Stream) {
+  absent("gather_rows");
+}
+void sum_row_groups(Pointer, int64_t, const int64_t*, const int64_t*, const int64_t*, int64_t,
+                    ConstPointer, bool, Stream) {
+  absent("sum_row_groups");
+}
+
+void sequence_sums(const int64_t*, int64_t, const SequenceSum*, int, Stream) {
+  absent("sequence_sums");
+}
+void spread_to_labels(const double*, const int64_t*, int64_t, float*, Stream) {
+  absent("spread_to_labels");
+}
+
+void swiglu_forward(ConstPointer, int64_t, int64_t, void*, Stream) { absent("swiglu_forward"); }
+void swiglu_backward(ConstPointer, const void*, int64_t, int64_t, void*, Stream) {
+  absent("swiglu_backward");
+}
+
+}  // namespace pref::kernels::cuda
