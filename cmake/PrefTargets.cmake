@@ -17,7 +17,7 @@ if(PREF_CCACHE)
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${PREF_CCACHE})
 endif()
 find_program(PREF_MOLD mold)
-if(PREF_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1)
+if(PREF_MOLD AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1)  # g++ and clang alike
   add_link_options(-fuse-ld=mold)
 endif()
 

@@ -9,13 +9,16 @@ set -euo pipefail
 readonly TORCH_VERSION=2.11.0
 readonly TORCH_MINOR=2.11
 readonly NUMPY_VERSION=2.4.6
-readonly PACKAGES=(
+PACKAGES=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libsentencepiece-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev
   libfmt-dev libspdlog-dev libhwy-dev libeigen3-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   zlib1g-dev libzstd-dev libxxhash-dev libssl-dev
 )
+# Only with --fuzz: libFuzzer and the sanitizers that the fuzz targets of tests/fuzz are built with (44 MB to fetch).
+# g++ has no libFuzzer.
+readonly FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
 # Exit codes: 64 the caller must do something first, 69 something needed could not be had.
 readonly EX_USAGE=64 EX_UNAVAILABLE=69
 
@@ -32,6 +35,7 @@ Installs what libpref needs, configures and builds it.
   --preset NAME     CMake preset to configure and build (default: release; see CMakePresets.json)
   --target NAME     build only this target (and what it needs)
   --no-build        stop when packages and environments are there
+  --fuzz            also install clang, for the preset fuzz (not needed to build or use libpref)
   --tests           also make the tests' Python environment, .venv-tests
   --skip-packages   do not look at Debian packages (on other systems: you provide them)
   --print-python    print the path of the Python whose torch is built against, and stop (implies --no-build)
@@ -297,6 +301,7 @@ main() {
         ;;
       --no-build) build=0 ;;
       --tests) tests=1 ;;
+      --fuzz) PACKAGES+=("${FUZZ_PACKAGES[@]}") ;;
       --skip-packages) packages=0 ;;
       --print-python) print_python=1 build=0 ;;
       --help | -h)

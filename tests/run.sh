@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The one test command: sets up, builds, runs every C++ test executable and then tests/python, prints what was
-# skipped and why, and closes with one line, "N passed, N failed, N skipped". Exit code 0 only if nothing failed.
+# The one test command: sets up, builds, runs every C++ test executable, the fuzz targets and then tests/python, prints
+# what was skipped and why, and closes with one line, "N passed, N failed, N skipped". Exit code 0 only if nothing failed.
 set -euo pipefail
 
 ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -12,7 +12,11 @@ usage() {
   cat <<USAGE
 usage: tests/run.sh [options]
 
-  --long             also the long forms of tests (minutes each): sets PREF_LONG_TESTS=1
+  --long             also the long forms of tests (minutes each): sets PREF_LONG_TESTS=1; 30 s for each fuzz target
+  --fuzz-seconds N   fuzz each target for N seconds after the replay of its corpus (default 5; 0: replay only)
+  --no-fuzz          leave the fuzz targets out (their build takes some minutes the first time)
+  --sanitize         build the torch-free layers and their tests with the address and undefined-behaviour sanitizers
+                     (preset asan) and run those tests only
   --filter PATTERN   only tests whose name contains PATTERN
   --no-build         test the build that is there
   --help             this text
@@ -22,13 +26,24 @@ number set it themselves.
 USAGE
 }
 
-FILTER="" BUILD=1 LIMIT_S=900
+FILTER="" BUILD=1 LIMIT_S=900 FUZZ=1 FUZZ_SECONDS="" SANITIZE=0
 while (($#)); do
   case "$1" in
     --long)
       export PREF_LONG_TESTS=1
       LIMIT_S=3600
+      FUZZ_SECONDS=${FUZZ_SECONDS:-30}
       ;;
+    --fuzz-seconds)
+      if (($# < 2)) || [[ ! "$2" =~ ^[0-9]+$ ]]; then
+        echo "[run] --fuzz-seconds needs a whole number" >&2
+        exit 64
+      fi
+      FUZZ_SECONDS=$2
+      shift
+      ;;
+    --no-fuzz) FUZZ=0 ;;
+    --sanitize) SANITIZE=1 ;;
     --filter)
       if (($# < 2)); then
         echo "[run] --filter needs a pattern" >&2
@@ -64,6 +79,28 @@ run_executable() {
   echo "$code" >"$RESULTS/$name.exit"
 }
 
+# A skipped fuzz run is counted as one skip with its reason.
+run_fuzz() {
+  local code=0 reason=""
+  local arguments=(--seconds "${FUZZ_SECONDS:-5}" --jobs 2 --xml "$RESULTS/fuzz.xml")
+  ((BUILD)) || arguments+=(--no-build)
+  if ((!FUZZ)); then
+    reason="--no-fuzz was given"
+  elif ! command -v clang++-14 >/dev/null; then
+    reason="clang++-14 is not installed (cmake/bootstrap.sh --fuzz)"
+  elif ((!BUILD)) && [[ ! -d "$ROOT/build/fuzz/bin" ]]; then
+    reason="build/fuzz is not there and --no-build was given"
+  fi
+  if [[ -n "$reason" ]]; then
+    echo "skipped: $reason"
+    echo "<testsuite><testcase classname=\"fuzz\" name=\"all\"><skipped message=\"$reason\"/></testcase></testsuite>" \
+      >"$RESULTS/fuzz.xml"
+  else
+    timeout "$((LIMIT_S + 1800))" "$ROOT/tests/fuzz/run.sh" "${arguments[@]}" </dev/null || code=$?
+  fi
+  echo "$code" >"$RESULTS/fuzz.exit"
+}
+
 run_pytest() {
   local code=0
   local arguments=(-q -p no:cacheprovider --tb=short --durations=10 "--junitxml=$RESULTS/pytest.xml" -o junit_suite_name=pytest)
@@ -81,11 +118,22 @@ export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"  # waiting threads soon sleep: 
 rm -rf -- "$RESULTS"
 mkdir -p "$RESULTS"
 total=$(now_ms)
+packages=()
+((!FUZZ)) || packages=(--fuzz)
 
 section "set up and build"
 start=$(now_ms)
-if ((BUILD)); then
-  "$ROOT/cmake/bootstrap.sh" --tests
+if ((SANITIZE)); then
+  BIN="$ROOT/build/asan/bin"
+  export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}"
+  export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
+  "$ROOT/cmake/bootstrap.sh" --tests --no-build
+  if ((BUILD)); then
+    [[ -f "$ROOT/build/asan/build.ninja" ]] || cmake --preset asan
+    cmake --build --preset asan -j "$(nproc)"
+  fi
+elif ((BUILD)); then
+  "$ROOT/cmake/bootstrap.sh" --tests "${packages[@]}"
 else
   "$ROOT/cmake/bootstrap.sh" --tests --no-build
 fi
@@ -94,7 +142,7 @@ took "$start" "set up and build"
 shopt -s nullglob
 executables=("$BIN"/test_*)
 if ((${#executables[@]} == 0)); then
-  echo "[run] no test executable in build/release/bin; run without --no-build" >&2
+  echo "[run] no test executable in ${BIN#"$ROOT/"}; run without --no-build" >&2
   exit 66
 fi
 for path in "${executables[@]}"; do
@@ -105,10 +153,18 @@ for path in "${executables[@]}"; do
   took "$start" "$name"
 done
 
-section "tests/python"
-start=$(now_ms)
-run_pytest
-took "$start" "tests/python"
+if ((!SANITIZE)); then
+  if [[ -z "$FILTER" ]]; then
+    section "fuzz"
+    start=$(now_ms)
+    run_fuzz
+    took "$start" "fuzz"
+  fi
+  section "tests/python"
+  start=$(now_ms)
+  run_pytest
+  took "$start" "tests/python"
+fi
 
 section "summary"
 took "$total" "everything"

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "libpref/base/options.h"
+#include "libpref/base/utf8.h"
 
 namespace pref {
 namespace option_detail {
@@ -88,6 +89,11 @@ std::string quoted(std::string_view text) {
     marked.push_back(c);
   }
   return "\"" + escaped_controls(marked) + "\"";
+}
+
+std::string shown(std::string_view text, size_t width) {
+  const std::string cut = cut_to_width(text, width);
+  return option_detail::quoted(cut) + (cut.size() < text.size() ? "..." : "");
 }
 
 std::optional<std::string> unquoted(std::string_view text) {

@@ -26,6 +26,9 @@ std::string quoted(std::string_view text);
 std::optional<std::string> unquoted(
     std::string_view text);  ///< nothing when not wholly one quoted text
 
+/// quoted(), of at most `width` columns of the text: for messages.
+std::string shown(std::string_view text, size_t width = 200);
+
 /// The elements of "[a, b]" or "a,b", each still quoted when it was; nothing when malformed. "" and
 /// "[]" are empty lists.
 std::optional<std::vector<std::string>> split_list(std::string_view text);

@@ -93,10 +93,10 @@ void fail_unknown_option(std::string_view name, const std::vector<std::string>& 
                          const ValueSource& source) {
   const std::string near = nearest_name(name, names);
   if (!near.empty())
-    fail(ErrorKind::option, "config", source.place, ": unknown option \"", name,
-         "\"; did you mean \"", near, "\"?");
-  fail(ErrorKind::option, "config", source.place, ": unknown option \"", name,
-       "\"; the options are ", joined(names), ".");
+    fail(ErrorKind::option, "config", source.place, ": unknown option ",
+         option_detail::shown(name, 80), "; did you mean \"", near, "\"?");
+  fail(ErrorKind::option, "config", source.place, ": unknown option ",
+       option_detail::shown(name, 80), "; the options are ", joined(names), ".");
 }
 
 void refuse_repeated_settings(const std::vector<Setting>& settings) {
@@ -137,11 +137,10 @@ bool set_field(const std::vector<Field>& fields, std::string_view name, std::str
   const Verdict verdict = field->codec->assign(text, field->range, field->value);
   if (verdict == Verdict::outside)
     fail(ErrorKind::option, "config", source.place, ": option \"", name, "\" must be ",
-         range_text(field->range), ", got ", text);
+         range_text(field->range), ", got ", escaped_controls(cut_to_width(text, 80)));
   if (verdict == Verdict::malformed)
     fail(ErrorKind::option, "config", source.place, ": option \"", name, "\" must be ",
-         field->codec->expects(), ", got ",
-         text.size() <= 200 ? quoted(text) : quoted(cut_to_width(text, 200)) + "...");
+         field->codec->expects(), ", got ", shown(text));
   return true;
 }
 

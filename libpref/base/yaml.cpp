@@ -19,6 +19,8 @@
 namespace pref {
 namespace {
 
+using option_detail::shown;
+
 constexpr size_t kMaxBytes = 1'000'000;
 
 template <class... Parts>
@@ -53,7 +55,7 @@ class SettingsHandler final : public YAML::EventHandler {
     refuse_tag(mark, tag);
     if (state_ == State::document)
       fail_at(place(mark), "lines of the form \"option: value\" are required, got ",
-              option_detail::quoted(value), ".");
+              shown(value), ".");
     // "!" marks a quoted or block scalar: its words stand for themselves.
     scalar(state_ == State::key ? value : option_scalar(value, state_ == State::list, tag == "!"),
            mark);
@@ -66,8 +68,8 @@ class SettingsHandler final : public YAML::EventHandler {
       fail_at(place(mark), "lines of the form \"option: value\" are required, got a list.");
     if (state_ == State::key) fail_at(place(mark), "an option name is required, got a list.");
     if (state_ == State::list)
-      fail_at(place(mark), "option \"", settings_.back().name,
-              "\" must be a flat list, got a list in a list.");
+      fail_at(place(mark), "option ", shown(settings_.back().name),
+              " must be a flat list, got a list in a list.");
     settings_.back().text = "[";
     state_ = State::list;
   }
@@ -81,11 +83,11 @@ class SettingsHandler final : public YAML::EventHandler {
     refuse_tag(mark, tag);
     if (state_ == State::key) fail_at(place(mark), "an option name is required, got a mapping.");
     if (state_ == State::list)
-      fail_at(place(mark), "option \"", settings_.back().name,
-              "\" must be a flat list, got a mapping in it.");
+      fail_at(place(mark), "option ", shown(settings_.back().name),
+              " must be a flat list, got a mapping in it.");
     if (state_ != State::document)
-      fail_at(place(mark), "option \"", settings_.back().name,
-              "\" must be a value or a list, got a nested mapping. Options are flat: "
+      fail_at(place(mark), "option ", shown(settings_.back().name),
+              " must be a value or a list, got a nested mapping. Options are flat: "
               "write each on its own line without indentation.");
     state_ = State::key;
   }
@@ -107,7 +109,7 @@ class SettingsHandler final : public YAML::EventHandler {
     if (state_ == State::key) {
       const auto [first, fresh] = places_.try_emplace(text, place(mark));
       if (!fresh)
-        fail_at(place(mark), "option \"", text, "\" is given twice; the first is at ",
+        fail_at(place(mark), "option ", shown(text), " is given twice; the first is at ",
                 first->second, ". Keep one of them.");
       settings_.push_back({text, "", {place(mark)}});
       state_ = State::value;
@@ -126,7 +128,7 @@ class SettingsHandler final : public YAML::EventHandler {
   }
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
     if (tag != "?" && tag != "!" && !tag.empty())
-      fail_at(place(mark), "tags are not allowed, got ", option_detail::quoted(tag),
+      fail_at(place(mark), "tags are not allowed, got ", shown(tag),
               "; a value is read by its option's type.");
   }
 
@@ -162,7 +164,7 @@ std::vector<Setting> parse_yaml_settings(std::string_view text, const std::strin
   } catch (const YAML::Exception& error) {
     const bool past_end = error.mark.line > std::count(text.begin(), text.end(), '\n');
     fail_at(past_end ? handler.last_place() : handler.place(error.mark),
-            "not readable as YAML: ", error.msg, ".");
+            "not readable as YAML: ", error.msg, ". Correct it there.");
   }
   return handler.take();
 }
@@ -179,7 +181,7 @@ Setting parse_setting_argument(std::string_view argument) {
   const size_t equals = argument.find('=');
   const std::string_view name = option_detail::trimmed(argument.substr(0, equals));
   if (equals == std::string_view::npos || name.empty())
-    fail_at(source.place, "name=value is required, got ", option_detail::quoted(argument), ".");
+    fail_at(source.place, "name=value is required, got ", shown(argument), ".");
   return {std::string(name), std::string(argument.substr(equals + 1)), source};
 }
 

@@ -16,37 +16,41 @@ namespace {
 using Json = nlohmann::ordered_json;
 constexpr uint64_t kMaxConfigBytes = 32ull << 20;
 constexpr int32_t kMaxAddedId = 1 << 24;
+constexpr std::string_view kRemedy = "Correct the file or download it again.";
 
 struct File {
   std::string path;
   Json json;
 };
 
-std::optional<File> read_json_file(const std::string& folder, const std::string& name) {
-  File file{join_path(folder, name), {}};
-  if (!posix_file_system().info(file.path).exists) return std::nullopt;
-  const std::string text = posix_file_system().read(file.path, kMaxConfigBytes);
-  file.json = parse_json(text, "tokenizer", file.path,
-                         {.max_bytes = kMaxConfigBytes, .max_depth = 64, .max_values = 4'000'000});
-  require(file.json.is_object(), ErrorKind::data, "tokenizer", file.path,
-          ": an object is required, found ", describe_json(file.json), ".");
-  return file;
+/// The text of a file of the folder, which may not be there.
+std::optional<std::string> read_text_file(const std::string& path) {
+  const FileInfo info = posix_file_system().info(path);
+  if (!info.exists) return std::nullopt;
+  require(info.is_regular, ErrorKind::data, "tokenizer", path,
+          ": a regular file is required, found a folder or device. Put the file in its place.");
+  return posix_file_system().read(path, kMaxConfigBytes);
 }
 
 [[noreturn]] void fail_type(const File& file, const std::string& pointer, std::string_view expected,
                             const Json& found) {
   fail(ErrorKind::data, "tokenizer", file.path, ": ", pointer, ": ", expected,
-       " is required, found ", describe_json(found), ".");
+       " is required, found ", describe_json(found), ". ", kRemedy);
 }
 
-/// A token given as a string or as {"content": string, ...}; null and absent give nothing.
+/// A token given as a string or as {"content": string, ...}.
+std::string text_of_token(const File& file, const std::string& pointer, const Json& token) {
+  if (token.is_string()) return token.get<std::string>();
+  if (token.is_object() && token.contains("content") && token.at("content").is_string())
+    return token.at("content").get<std::string>();
+  fail_type(file, pointer, "a token as a string or an object with content", token);
+}
+
+/// The token of that key; null and absent give nothing.
 std::optional<std::string> token_text(const File& file, const std::string& key) {
   const auto found = file.json.find(key);
   if (found == file.json.end() || found->is_null()) return std::nullopt;
-  if (found->is_string()) return found->get<std::string>();
-  if (found->is_object() && found->contains("content") && found->at("content").is_string())
-    return found->at("content").get<std::string>();
-  fail_type(file, "/" + key, "a token as a string or an object with content", *found);
+  return text_of_token(file, "/" + key, *found);
 }
 
 std::optional<bool> boolean(const File& file, const std::string& key) {
@@ -66,7 +70,7 @@ void read_added(const File& file, TokenizerFolder& out) {
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     require(error == std::errc() && end == key.data() + key.size() && id >= 0 && id < kMaxAddedId,
             ErrorKind::data, "tokenizer", file.path, ": ", pointer, ": a token id in [0, ",
-            kMaxAddedId, ") is required.");
+            kMaxAddedId, ") is required as the key. ", kRemedy);
     if (!value.is_object() || !value.contains("content") || !value.at("content").is_string() ||
         value.at("content").get_ref<const std::string&>().empty())
       fail_type(file, pointer, "an object with a content that is not empty", value);
@@ -84,7 +88,7 @@ void read_added(const File& file, TokenizerFolder& out) {
     }
     if (value.contains("normalized")) token.normalized = normalized;
     require(out.added.emplace(id, std::move(token)).second, ErrorKind::data, "tokenizer", file.path,
-            ": ", pointer, ": the id stands twice.");
+            ": ", pointer, ": the id stands twice. ", kRemedy);
   }
 }
 
@@ -105,33 +109,39 @@ void read_chat_template(const File& file, TokenizerFolder& out) {
 
 }  // namespace
 
+void add_tokenizer_config(const std::string& text, const std::string& path, TokenizerFolder& out) {
+  const File file{
+      path, parse_json(text, "tokenizer", path,
+                       {.max_bytes = kMaxConfigBytes, .max_depth = 64, .max_values = 4'000'000})};
+  if (!file.json.is_object()) fail_type(file, "/", "an object", file.json);
+  for (const auto& [key, slot] : {std::pair{"bos_token", &out.bos},
+                                  {"eos_token", &out.eos},
+                                  {"pad_token", &out.pad},
+                                  {"unk_token", &out.unk}})
+    if (auto token = token_text(file, key)) *slot = std::move(token);
+  if (const auto more = file.json.find("additional_special_tokens");
+      more != file.json.end() && !more->is_null()) {
+    if (!more->is_array()) fail_type(file, "/additional_special_tokens", "a list", *more);
+    for (size_t i = 0; i < more->size(); ++i)
+      out.additional.push_back(
+          text_of_token(file, "/additional_special_tokens/" + std::to_string(i), (*more)[i]));
+  }
+  if (auto flag = boolean(file, "add_bos_token")) out.add_bos = flag;
+  if (auto flag = boolean(file, "add_eos_token")) out.add_eos = flag;
+  if (auto flag = boolean(file, "legacy")) out.legacy = flag;
+  read_added(file, out);
+  read_chat_template(file, out);
+}
+
 TokenizerFolder read_tokenizer_folder(const std::string& folder) {
   TokenizerFolder out;
   // special_tokens_map.json first: what tokenizer_config.json says wins.
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    const std::optional<File> file = read_json_file(folder, name);
-    if (!file) continue;
-    for (const auto& [key, slot] : {std::pair{"bos_token", &out.bos},
-                                    {"eos_token", &out.eos},
-                                    {"pad_token", &out.pad},
-                                    {"unk_token", &out.unk}})
-      if (auto text = token_text(*file, key)) *slot = std::move(text);
-    if (const auto more = file->json.find("additional_special_tokens");
-        more != file->json.end() && more->is_array())
-      for (const Json& token : *more) {
-        if (token.is_string()) out.additional.push_back(token.get<std::string>());
-        if (token.is_object() && token.contains("content") && token.at("content").is_string())
-          out.additional.push_back(token.at("content").get<std::string>());
-      }
-    if (auto flag = boolean(*file, "add_bos_token")) out.add_bos = flag;
-    if (auto flag = boolean(*file, "add_eos_token")) out.add_eos = flag;
-    if (auto flag = boolean(*file, "legacy")) out.legacy = flag;
-    read_added(*file, out);
-    read_chat_template(*file, out);
+    const std::string path = join_path(folder, name);
+    if (const auto text = read_text_file(path)) add_tokenizer_config(*text, path, out);
   }
-  const std::string jinja = join_path(folder, "chat_template.jinja");
-  if (posix_file_system().info(jinja).exists)
-    out.chat_template = posix_file_system().read(jinja, kMaxConfigBytes);
+  if (auto text = read_text_file(join_path(folder, "chat_template.jinja")))
+    out.chat_template = std::move(*text);
   return out;
 }
 

@@ -30,6 +30,10 @@ struct TokenizerFolder {
   std::string chat_template;
 };
 
+/// What one such file (tokenizer_config.json or special_tokens_map.json) says, put over what `out`
+/// has. `path` is for messages.
+void add_tokenizer_config(const std::string& text, const std::string& path, TokenizerFolder& out);
+
 /// Reads what is there of the files; a folder without any gives the defaults. Throws
 /// ErrorKind::data with the path.
 TokenizerFolder read_tokenizer_folder(const std::string& folder);

@@ -4,6 +4,7 @@
 #include "libpref/data/json_row.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "libpref/base/json_text.h"
 #include "libpref/data/model_folder/strict_json.h"
@@ -41,7 +42,7 @@ class RowBuilder {
   bool start_array(size_t) { return open(JsonValue::Kind::array); }
   bool key(std::string& key) {
     const size_t offset = token_offset();
-    if (open_.back()->find(key) != nullptr)
+    if (repeated(key))
       throw RowError("dup_key", offset,
                      path() + ": the key " + escape_text(key) + " stands twice in one object");
     open_.back()->members.emplace_back(std::move(key), JsonValue{});
@@ -89,10 +90,23 @@ class RowBuilder {
       throw RowError("bad_json", token_offset(),
                      "nesting is deeper than " + std::to_string(kMaxDepth));
     open_.push_back(&add(kind));
+    keys_.emplace_back();
     return true;
+  }
+  /// Is `key` one of the open object's? Looked up among the members while they are few, in a set
+  /// when a hostile line has many.
+  bool repeated(const std::string& key) {
+    constexpr size_t kFew = 32;
+    const auto& members = open_.back()->members;
+    if (members.size() < kFew) return open_.back()->find(key) != nullptr;
+    std::unordered_set<std::string>& keys = keys_.back();
+    if (keys.empty())
+      for (const auto& [name, value] : members) keys.insert(name);
+    return !keys.insert(key).second;
   }
   bool close() {
     open_.pop_back();
+    keys_.pop_back();
     previous_ = static_cast<size_t>(reached_ - line_.data());
     return true;
   }
@@ -112,9 +126,17 @@ class RowBuilder {
   size_t previous_ = 0;
   JsonValue root_;
   std::vector<JsonValue*> open_;  // stable: a parent does not grow while a child is open
+  std::vector<std::unordered_set<std::string>> keys_;  // of each open object with many members
 };
 
 }  // namespace
+
+JsonValue::JsonValue() = default;
+JsonValue::JsonValue(const JsonValue&) = default;
+JsonValue::JsonValue(JsonValue&&) noexcept = default;
+JsonValue& JsonValue::operator=(const JsonValue&) = default;
+JsonValue& JsonValue::operator=(JsonValue&&) noexcept = default;
+JsonValue::~JsonValue() = default;
 
 const JsonValue* JsonValue::find(std::string_view key) const {
   for (const auto& [name, value] : members)
@@ -165,6 +187,12 @@ std::string json_text(const JsonValue& value) {  // depth is capped by the parse
 }
 
 JsonValue parse_json_row(std::string_view line) {
+  // nlohmann would skip it.
+  if (line.starts_with("\xEF\xBB\xBF"))
+    throw RowError(
+        "bad_json", 0,
+        "not JSON: a byte-order mark stands inside the file. Were files joined that each "
+        "began with one? Remove it");
   RowBuilder builder(line);
   parse_json_events(line, builder, builder.reached());
   return builder.take();

@@ -22,6 +22,14 @@ struct JsonValue {
   std::vector<std::pair<std::string, JsonValue>> members;
   size_t offset = 0;  ///< of the value's first byte in the line
 
+  // Defined in json_row.cpp, where `members` is complete; clang does not compile implicit ones.
+  JsonValue();
+  JsonValue(const JsonValue&);
+  JsonValue(JsonValue&&) noexcept;
+  JsonValue& operator=(const JsonValue&);
+  JsonValue& operator=(JsonValue&&) noexcept;
+  ~JsonValue();
+
   bool is_string() const { return kind == Kind::string; }
   bool is_array() const { return kind == Kind::array; }
   bool is_object() const { return kind == Kind::object; }

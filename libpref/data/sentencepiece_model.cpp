@@ -5,6 +5,7 @@
 #include "libpref/data/sentencepiece_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <unordered_set>
 
@@ -19,6 +20,11 @@ namespace {
 // found.
 constexpr int kMaxCharsmapMatches = 32;
 constexpr size_t kMaxNestedUserPieces = 64;
+// Published tables have some 300 KB, and their states are reached on one or two ways.
+constexpr uint32_t kMaxCharsmapTrieBytes = 4 << 20;
+constexpr size_t kMaxVisitsPerUnit = 8;
+// Sums of scores over a long text must stay inside a float.
+constexpr float kMaxScore = 1e30f;
 
 struct Context {
   const std::string& path;
@@ -72,6 +78,12 @@ class FieldReader {
     if (wire_ != 2) context_.fail_at(start_, "field ", number_, " is not a string or message");
     return bytes_;
   }
+  float real() const {
+    if (wire_ != 5) context_.fail_at(start_, "field ", number_, " is not a 4-byte number");
+    float value = 0;
+    std::memcpy(&value, bytes_.data(), sizeof value);
+    return value;
+  }
 
  private:
   uint64_t varint() {
@@ -103,6 +115,10 @@ SentencePieceModel::Piece read_piece(std::string_view message, const Context& co
   SentencePieceModel::Piece piece;
   for (FieldReader field(message, context); field.next();) {
     if (field.number() == 1) piece.text = field.bytes();
+    // A NaN leaves the library without a best path.
+    if (field.number() == 2 && !(std::abs(field.real()) <= kMaxScore))
+      context.fail_at(field.start(), "the score ", field.real(), " is not a finite number below ",
+                      kMaxScore);
     if (field.number() != 3) continue;
     if (field.integer() < 1 || field.integer() > 6)
       context.fail_at(field.start(), "piece type ", field.integer(), " is not in 1..6");
@@ -133,6 +149,9 @@ void check_charsmap(std::string_view map, const Context& context) {
   if (trie_bytes > map.size() - sizeof trie_bytes || trie_bytes < 1024 || trie_bytes % 1024 != 0)
     context.fail_at(at, "the normalization trie has ", trie_bytes, " bytes in a table of ",
                     map.size());
+  if (trie_bytes > kMaxCharsmapTrieBytes)
+    context.fail_at(at, "the normalization trie has ", trie_bytes, " bytes, at most ",
+                    kMaxCharsmapTrieBytes, " are read");
   const std::string_view strings = map.substr(sizeof trie_bytes + trie_bytes);
   if (strings.empty() || strings.back() != '\0')
     context.fail_at(at, "the normalized strings do not end in NUL");
@@ -141,12 +160,15 @@ void check_charsmap(std::string_view map, const Context& context) {
   std::memcpy(units.data(), at + sizeof trie_bytes, trie_bytes);
   const auto offset = [](uint32_t unit) { return (unit >> 10) << ((unit & (1u << 9)) >> 6); };
   std::vector<int> visited(units.size(), -1);  // the most matches with which a state was reached
+  size_t visits = 0;
   std::vector<std::pair<uint32_t, int>> open{{0, 0}};
   while (!open.empty()) {
     auto [state, matches] = open.back();
     open.pop_back();
     if (visited[state] >= matches) continue;
     visited[state] = matches;
+    if (++visits > kMaxVisitsPerUnit * units.size())
+      context.fail_at(at, "the normalization trie reaches its states on too many ways");
     const uint32_t successors = state ^ offset(units[state]);
     if ((successors | 0xFF) >= units.size())
       context.fail_at(at, "the normalization trie leads outside itself at state ", state);
@@ -191,8 +213,9 @@ void check_pieces(const SentencePieceModel& model, const Context& context) {
 
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& path) {
   const Context context{path, bytes.data()};
-  require(bytes.size() <= kMaxSentencePieceModelBytes, ErrorKind::data, "sentencepiece", path, ": ",
-          bytes.size(), " bytes, at most ", kMaxSentencePieceModelBytes, " are read");
+  require(bytes.size() <= kMaxSentencePieceModelBytes, ErrorKind::data, "sentencepiece", path,
+          ": has ", bytes.size(), " bytes, at most ", kMaxSentencePieceModelBytes,
+          " are read. Is it the right file?");
   SentencePieceModel model;
   for (FieldReader field(bytes, context); field.next();) {
     if (field.number() == 1) {
@@ -202,6 +225,8 @@ SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::
     } else if (field.number() == 2) {  // trainer_spec
       for (FieldReader option(field.bytes(), context); option.next();) {
         if (option.number() == 3) model.model_type = static_cast<int64_t>(option.integer());
+        if (model.model_type < 1 || model.model_type > 4)
+          context.fail_at(option.start(), "model type ", model.model_type, " is not in 1..4");
         if (option.number() == 24) model.whitespace_as_suffix = option.integer() != 0;
         if (option.number() == 35) model.byte_fallback = option.integer() != 0;
       }
@@ -212,6 +237,11 @@ SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::
         if (option.number() == 3) model.add_dummy_prefix = option.integer() != 0;
         if (option.number() == 4) model.remove_extra_whitespaces = option.integer() != 0;
       }
+    } else if (field.number() == 4) {  // self_test_data: samples, which the library encodes
+      for (FieldReader sample(field.bytes(), context); sample.next();)
+        if (sample.number() == 1)
+          for (FieldReader text(sample.bytes(), context); text.next();) {
+          }
     }
   }
   check_pieces(model, context);

@@ -39,8 +39,8 @@ struct SentencePieceModel {
 
 /// Walks the protobuf. `bytes` must outlive the result. Throws ErrorKind::data with path and byte
 /// offset: sizes that overrun, pieces that are empty, above 4 KB, repeated, with NUL or invalid
-/// UTF-8, no or several unknown pieces, a normalization table that could lead its reader outside
-/// itself.
+/// UTF-8, scores that are no finite numbers, an unknown model type, no or several unknown pieces, a
+/// normalization table that is too large or could lead its reader outside itself.
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& path);
 
 }  // namespace pref

@@ -15,7 +15,6 @@
 
 #include "libpref/base/digest.h"
 #include "libpref/base/error.h"
-#include "libpref/base/file_system.h"
 #include "libpref/base/utf8.h"
 #include "libpref/data/added_tokens.h"
 #include "libpref/data/chat_template.h"
@@ -31,15 +30,17 @@ constexpr std::string_view kWhere = "tokenizer";
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  SentencePieceTokenizer(const std::string& model_path, const TokenizerFolder& folder)
-      : path_(model_path) {
-    const std::string bytes = posix_file_system().read(path_, kMaxSentencePieceModelBytes);
+  SentencePieceTokenizer(const std::string& bytes, const std::string& path,
+                         const TokenizerFolder& folder)
+      : path_(path) {
     const SentencePieceModel model = parse_sentencepiece_model(bytes, path_);
     require(!model.whitespace_as_suffix, ErrorKind::data, kWhere, path_,
-            ": models trained with treat_whitespace_as_suffix are not supported");
+            ": models trained with treat_whitespace_as_suffix are not supported. Use a model that "
+            "was trained without it.");
     const auto status = processor_.LoadFromSerializedProto(bytes);
     require(status.ok(), ErrorKind::data, kWhere, path_,
-            ": libsentencepiece refuses the model: ", status.ToString());
+            ": libsentencepiece refuses the model: ", status.ToString(),
+            ". Download it again.");
     static constexpr const char* kTypes[] = {"?", "unigram", "bpe", "word", "char"};
     kind_ = std::string("sentencepiece ") +
             kTypes[model.model_type >= 1 && model.model_type <= 4 ? model.model_type : 0];
@@ -126,7 +127,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     if (text) {
       const auto id = piece_id(*text);
       require(id.has_value(), ErrorKind::data, kWhere, path_, ": ", name, " ", escape_text(*text),
-              " is neither a piece of the model nor in added_tokens_decoder");
+              " is neither a piece of the model nor in added_tokens_decoder. Download the tokenizer's "
+              "files again, together.");
       return id;
     }
     return model_id >= 0 ? std::optional<int32_t>(model_id) : std::nullopt;
@@ -143,7 +145,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const auto& [id, token] : folder.added) {
       require(id >= pieces || processor_.IdToPiece(id) == token.content, ErrorKind::data, kWhere,
               path_, ": added_tokens_decoder gives id ", id, " to ", escape_text(token.content),
-              ", the model to ", escape_text(id < pieces ? processor_.IdToPiece(id) : ""));
+              ", the model to ", escape_text(id < pieces ? processor_.IdToPiece(id) : ""),
+              ". The files belong to different models; download them together.");
       added_.add(id, token);
       vocab_size_ = std::max<int64_t>(vocab_size_, int64_t{id} + 1);
     }
@@ -157,7 +160,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const std::string& text : folder.additional) {
       const auto id = piece_id(text);
       require(id.has_value(), ErrorKind::data, kWhere, path_, ": additional_special_tokens names ",
-              escape_text(text), ", which has no id");
+              escape_text(text), ", which has no id. Add it with its id to added_tokens_decoder of tokenizer_config.json.");
       if (added_.content(*id) == nullptr) added_.add(*id, {.content = text, .special = true});
     }
   }
@@ -259,9 +262,10 @@ class SentencePieceTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> load_sentencepiece(const std::string& path,
-                                                    const TokenizerFolder& folder) {
-  return std::make_shared<SentencePieceTokenizer>(path, folder);
+std::shared_ptr<const Tokenizer> parse_sentencepiece(const std::string& bytes,
+                                                     const std::string& path,
+                                                     const TokenizerFolder& folder) {
+  return std::make_shared<SentencePieceTokenizer>(bytes, path, folder);
 }
 
 }  // namespace pref

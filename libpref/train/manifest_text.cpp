@@ -9,14 +9,32 @@
 
 #include "libpref/base/digest.h"
 #include "libpref/base/error.h"
+#include "libpref/data/model_folder/strict_json.h"
 
 namespace pref::manifest {
 namespace {
 
+/// A value in a message, short.
+std::string shown(const Json& value) {
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return text.size() <= 80 ? text : text.substr(0, 80) + "...";
+}
+
+const Json& member(const Json& object, const char* name) {
+  require(object.is_object() && object.contains(name), ErrorKind::digest, "checkpoint", "\"", name,
+          "\" is missing.");
+  return object.at(name);
+}
+std::string text_member(const Json& object, const char* name) {
+  const Json& value = member(object, name);
+  require(value.is_string(), ErrorKind::digest, "checkpoint", "\"", name,
+          "\" must be a string, is ", shown(value), ".");
+  return value.get<std::string>();
+}
 uint64_t unsigned_member(const Json& object, const char* name) {
-  const Json& value = object.at(name);
+  const Json& value = member(object, name);
   require(value.is_number_unsigned(), ErrorKind::digest, "checkpoint", "\"", name,
-          "\" must be a whole number >= 0, is ", value.dump(), ".");
+          "\" must be a whole number >= 0, is ", shown(value), ".");
   return value.get<uint64_t>();
 }
 
@@ -88,9 +106,15 @@ std::string manifest_text(const Checkpoint& checkpoint, const Json& state) {
 }
 
 Checkpoint parse_manifest(std::string_view text) {
-  const Json manifest = parse_json(text);
-  require(manifest.at("format") == kFormat, ErrorKind::digest, "checkpoint",
-          "the format must be \"", kFormat, "\", is ", manifest.at("format").dump(), ".");
+  Json manifest;
+  try {
+    manifest = parse_json(text);
+  } catch (const Json::exception& error) {
+    fail(ErrorKind::digest, "checkpoint", "not JSON: ", json_syntax_message(error), ".");
+  }
+  const Json& format = member(manifest, "format");
+  require(format == kFormat, ErrorKind::digest, "checkpoint", "the format must be \"", kFormat,
+          "\", is ", shown(format), ".");
   const uint64_t version = unsigned_member(manifest, "version");
   require(version == static_cast<uint64_t>(kVersion), ErrorKind::digest, "checkpoint",
           "format version ", version, " is unknown; this build reads version ", kVersion, ".");
@@ -99,23 +123,23 @@ Checkpoint parse_manifest(std::string_view text) {
   require(step <= static_cast<uint64_t>(INT64_MAX), ErrorKind::digest, "checkpoint", "step ", step,
           " is too large.");
   checkpoint.step = static_cast<int64_t>(step);
-  require(manifest.at("state").is_object(), ErrorKind::digest, "checkpoint",
+  require(member(manifest, "state").is_object(), ErrorKind::digest, "checkpoint",
           "\"state\" must be an object.");
   for (const auto& [name, value] : manifest.at("state").items())
     checkpoint.state.emplace(name, value.dump());
-  require(manifest.at("files").is_array(), ErrorKind::digest, "checkpoint",
+  require(member(manifest, "files").is_array(), ErrorKind::digest, "checkpoint",
           "\"files\" must be an array.");
   for (const Json& entry : manifest.at("files")) {
-    CheckpointFile file{.name = entry.at("name").get<std::string>(),
+    CheckpointFile file{.name = text_member(entry, "name"),
                         .size = unsigned_member(entry, "size"),
-                        .sha256 = entry.at("sha256").get<std::string>()};
+                        .sha256 = text_member(entry, "sha256")};
     require(is_plain_name(file.name) && file.name != kManifest, ErrorKind::digest, "checkpoint",
-            "the file name \"", file.name, "\" is not a plain one.");
+            "the file name ", shown(file.name), " is not a plain one.");
     require(file.sha256.size() == kDigestDigits && is_hex(file.sha256), ErrorKind::digest,
             "checkpoint", file.name, ": the SHA-256 must have 64 hex digits.");
     require(checkpoint.files.empty() || checkpoint.files.back().name < file.name, ErrorKind::digest,
-            "checkpoint", "the files must be listed once each and by name; \"", file.name,
-            "\" is not.");
+            "checkpoint", "the files must be listed once each and by name; ", shown(file.name),
+            " is not.");
     checkpoint.files.push_back(std::move(file));
   }
   return checkpoint;

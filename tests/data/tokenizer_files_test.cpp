@@ -13,46 +13,11 @@ namespace pref {
 namespace {
 
 using nlohmann::ordered_json;
+using testing::byte_level_json;
 using ::testing::ElementsAre;
 using testing::error_of;
 using ::testing::HasSubstr;
 using testing::TempFolder;
-
-/// Ids 0..255 the bytes in the order of the byte alphabet's characters, then "ab", "Ġa", "<|end|>".
-ordered_json byte_level_json() {
-  ordered_json vocab = ordered_json::object();
-  const auto character = [](int b) -> std::string {
-    static const std::vector<int> code = [] {
-      std::vector<int> out(256);
-      int next = 256;
-      for (int i = 0; i < 256; ++i)
-        out[static_cast<size_t>(i)] =
-            (i >= 0x21 && i <= 0x7E) || (i >= 0xA1 && i != 0xAD) ? i : next++;
-      return out;
-    }();
-    const int c = code[static_cast<size_t>(b)];
-    if (c < 0x80) return {static_cast<char>(c)};
-    return {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
-  };
-  for (int b = 0; b < 256; ++b) vocab[character(b)] = b;
-  vocab["ab"] = 256;
-  vocab["Ġa"] = 257;
-  return {{"version", "1.0"},
-          {"truncation", nullptr},
-          {"padding", nullptr},
-          {"added_tokens",
-           {{{"id", 258}, {"content", "<|end|>"}, {"special", true}, {"normalized", false}}}},
-          {"normalizer", nullptr},
-          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-          {"post_processor", nullptr},
-          {"decoder", {{"type", "ByteLevel"}}},
-          {"model",
-           {{"type", "BPE"},
-            {"dropout", nullptr},
-            {"unk_token", nullptr},
-            {"vocab", vocab},
-            {"merges", {"a b", "Ġ a"}}}}};
-}
 
 TEST(TokenizerJson, ValueAndRoundTrip) {
   const TempFolder folder;

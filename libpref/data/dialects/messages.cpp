@@ -57,7 +57,8 @@ std::string calls_of(const JsonValue& value, const std::string& pointer) {
            pointer + " of a function_call is not JSON with name and arguments: " + error.what());
   }
   if (parsed.is_object()) {
-    JsonValue list{.kind = JsonValue::Kind::array};
+    JsonValue list;
+    list.kind = JsonValue::Kind::array;
     list.items.push_back(std::move(parsed));
     parsed = std::move(list);
   }

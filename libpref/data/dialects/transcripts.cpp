@@ -11,10 +11,15 @@ namespace pref::dialects {
 
 std::vector<Message> read_transcript(std::string_view text) {
   std::vector<Message> turns;
+  // Each name is looked for once from every place where it was found: a search per turn would be
+  // quadratic in a text with many turns of one name.
+  size_t next_human = 0, next_assistant = 0;
   for (size_t at = 0; at < text.size();) {
     const bool human = text.substr(at).starts_with(kHuman);
     const size_t begin = at + (human ? kHuman : kAssistant).size();
-    at = std::min({text.find(kHuman, begin), text.find(kAssistant, begin), text.size()});
+    if (next_human < begin) next_human = text.find(kHuman, begin);
+    if (next_assistant < begin) next_assistant = text.find(kAssistant, begin);
+    at = std::min({next_human, next_assistant, text.size()});
     turns.push_back({human ? "user" : "assistant", std::string(text.substr(begin, at - begin))});
   }
   return turns;

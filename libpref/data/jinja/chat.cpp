@@ -70,9 +70,16 @@ Value read_variables(Budget& budget, std::string_view messages, std::string_view
   return jinja::make_dict(budget, std::move(out));
 }
 
-[[noreturn]] void fail_in(const std::string& name, const jinja::Failure& failure) {
-  if (failure.line == 0) fail(ErrorKind::data, kWhere, name, ": ", failure.what);
-  fail(ErrorKind::data, kWhere, name, ":", failure.line, ": ", failure.what);
+constexpr std::string_view kSyntaxRemedy =
+    "Correct the template, or name a built-in one by chat_format.";
+constexpr std::string_view kRenderRemedy =
+    "Correct the conversation or the template, or name a built-in one by chat_format.";
+
+[[noreturn]] void fail_in(const std::string& name, const jinja::Failure& failure,
+                          std::string_view remedy) {
+  const std::string line = failure.line == 0 ? "" : ":" + std::to_string(failure.line);
+  const bool sentence = failure.what.ends_with('.') || failure.what.ends_with('?');
+  fail(ErrorKind::data, kWhere, name, line, ": ", failure.what, sentence ? " " : ". ", remedy);
 }
 
 }  // namespace
@@ -81,15 +88,15 @@ ChatTemplate::ChatTemplate(std::string_view text, std::string name, const Templa
     : name_(std::move(name)), limits_(limits) {
   require(text.size() <= limits_.template_bytes, ErrorKind::data, kWhere, name_, ": has ",
           text.size(), " bytes; the cap is ", limits_.template_bytes,
-          " (TemplateLimits::template_bytes).");
+          " (TemplateLimits::template_bytes). ", kSyntaxRemedy);
   if (const size_t bad = find_invalid_utf8(text); bad != std::string_view::npos)
-    fail(ErrorKind::data, kWhere, name_, ": byte ", bad, " is not UTF-8.");
+    fail(ErrorKind::data, kWhere, name_, ": byte ", bad, " is not UTF-8. ", kSyntaxRemedy);
   try {
     auto tree = std::make_shared<Tree>();
     tree->block = jinja::Parser(jinja::tokenize(text), limits_).parse();
     tree_ = std::move(tree);
   } catch (const jinja::Failure& failure) {
-    fail_in(name_, failure);
+    fail_in(name_, failure, kSyntaxRemedy);
   }
 }
 
@@ -105,7 +112,7 @@ std::string ChatTemplate::render(std::string_view messages, std::string_view var
     jinja::Evaluator evaluator(runtime, seen);
     return evaluator.run(tree_->block);
   } catch (const jinja::Failure& failure) {
-    fail_in(name_, failure);
+    fail_in(name_, failure, kRenderRemedy);
   }
 }
 

@@ -88,6 +88,7 @@ Value join(Runtime& runtime, const Value& value, Arguments& arguments) {
   for (Value item; values.next(&item);) {
     if (!std::exchange(first, false)) out += mark;
     append_text(budget, out, get(item));
+    if (out.size() > budget.limits().output) break;  // an undefined item appends nothing
   }
   budget.text(out.size());
   return Value::string(std::move(out));

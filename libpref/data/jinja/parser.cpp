@@ -3,6 +3,8 @@
 #include "libpref/data/jinja/parser.h"
 
 #include <algorithm>
+#include <string>
+#include <unordered_set>
 
 #include "libpref/data/jinja/builtins.h"
 
@@ -225,9 +227,12 @@ std::unique_ptr<Stmt> Parser::parse_macro() {
   out->text = expect_name().text;
   const size_t first_missing = missing_.size();
   expect_symbol("(");
+  std::unordered_set<std::string> names;
   while (!current().is_symbol(")")) {
     if (!out->parameters.empty()) expect_symbol(",");
     out->parameters.push_back(expect_name().text);
+    if (!names.insert(out->parameters.back()).second)
+      fail_at(current().line, "the parameter " + in_quotes(out->parameters.back()) + " stands twice");
     if (take_symbol("="))
       out->parts.push_back(parse_expression());
     else if (!out->parts.empty())

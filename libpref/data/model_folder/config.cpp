@@ -22,13 +22,16 @@ constexpr int64_t kMaxHeadDim = 1 << 14, kMaxVocabulary = 1 << 24, kMaxPositions
 
 /// One JSON object of the file with its pointer; null members count as absent, as transformers
 /// writes them.
+constexpr const char* kRemedy = ". Correct the file or download it again.";
+constexpr const char* kOtherModel = ". Use a model of a supported kind.";
+
 class Fields {
  public:
   Fields(const Json& object, std::string path, std::string pointer)
       : object_(object), path_(std::move(path)), pointer_(std::move(pointer)) {
     require(object_.is_object(), ErrorKind::data, "config", path_, ": ",
             pointer_.empty() ? "/" : pointer_, ": an object is required, found ",
-            describe_json(object_), ".");
+            describe_json(object_), kRemedy);
   }
 
   const Json* find(const char* name) const {
@@ -50,7 +53,7 @@ class Fields {
             const Required&... required) const {
     if (ok) return;
     fail_at(name, required..., " is required, found ",
-            found == nullptr ? "nothing" : describe_json(*found), ".");
+            found == nullptr ? "nothing" : describe_json(*found), kRemedy);
   }
 
   int64_t integer(const char* name, int64_t low, int64_t high,
@@ -103,7 +106,7 @@ Rope read_rope(const Fields& fields) {
   for (const auto& [name, value] : fields.json().items())
     if (value.is_object())
       fields.fail_at(
-          name, "rotary parameters per layer type are not supported; one set for all layers is.");
+          name, "rotary parameters per layer type are not supported; one set for all layers is", kOtherModel);
   Rope rope;
   if (fields.find("rope_theta") != nullptr) rope.theta = fields.number("rope_theta", 1, 1e15);
   const char* key = fields.find("rope_type") != nullptr ? "rope_type" : "type";
@@ -112,7 +115,7 @@ Rope read_rope(const Fields& fields) {
     fields.fail_at("type", escape_text(old), " contradicts rope_type ", escape_text(type),
                    ". Remove one of the two.");
   if (const double part = fields.number("partial_rotary_factor", 0, 1, 1); part != 1)
-    fields.fail_at("partial_rotary_factor", "only 1 is supported, found ", part, ".");
+    fields.fail_at("partial_rotary_factor", "only 1 is supported, found ", part, kOtherModel);
   if (type == "default") return rope;
   if (type == "linear") {
     rope.scaling.kind = RopeScalingKind::linear;
@@ -121,7 +124,7 @@ Rope read_rope(const Fields& fields) {
   }
   if (type != "llama3")
     fields.fail_at(key, escape_text(type),
-                   " is not supported; supported: default, linear, llama3.");
+                   " is not supported; supported: default, linear, llama3", kOtherModel);
   rope.scaling.kind = RopeScalingKind::llama3;
   rope.scaling.factor = fields.number("factor", 1, 1e6);
   rope.scaling.low_freq_factor = fields.number("low_freq_factor", 1e-6, 1e6);
@@ -138,7 +141,7 @@ void read_rope_fields(const Fields& fields, DecoderConfig& config) {
   std::optional<double> theta;
   if (fields.find("rope_theta") != nullptr) theta = fields.number("rope_theta", 1, 1e15);
   if (const double part = fields.number("partial_rotary_factor", 0, 1, 1); part != 1)
-    fields.fail_at("partial_rotary_factor", "only 1 is supported, found ", part, ".");
+    fields.fail_at("partial_rotary_factor", "only 1 is supported, found ", part, kOtherModel);
   std::optional<Rope> read;
   for (const char* name : {"rope_parameters", "rope_scaling"}) {
     if (fields.find(name) == nullptr) continue;
@@ -180,13 +183,13 @@ void read_windows(const Fields& fields, const ModelType& type, DecoderConfig& co
     const bool sliding = item == "sliding_attention";
     if (!sliding && item != "full_attention")
       fields.fail_at(name, describe_json(item),
-                     " is not supported; supported: full_attention, sliding_attention.");
+                     " is not supported; supported: full_attention, sliding_attention", kOtherModel);
     if (sliding && window == 0)
       fields.fail_at(name, "sliding_attention, but this configuration has no sliding window",
-                     type.window_per_layer ? " (use_sliding_window and sliding_window)." : ".");
+                     type.window_per_layer ? " (use_sliding_window and sliding_window)" : "", kRemedy);
     if (!sliding && window != 0 && !type.window_per_layer)
       fields.fail_at(name, "full_attention contradicts sliding_window ", window, ", which ",
-                     type.name, " applies to all layers.");
+                     type.name, " applies to all layers", kRemedy);
     config.layer_window[i] = sliding ? window : 0;
   }
 }
@@ -218,7 +221,7 @@ std::string read_dtype(const Fields& fields) {
     if (name.starts_with("torch.")) name.erase(0, 6);
     if (name != "float32" && name != "bfloat16" && name != "float16" && name != "float64")
       fields.fail_at(key, escape_text(name),
-                     " is not supported; supported: float32, bfloat16, float16, float64.");
+                     " is not supported; supported: float32, bfloat16, float16, float64", kOtherModel);
     if (earlier != nullptr && name != out)
       fields.fail_at(key, escape_text(name), " contradicts torch_dtype ", escape_text(out),
                      ". Remove one of the two.");
@@ -234,11 +237,11 @@ void refuse_unsupported(const Fields& fields) {
         "quantization_config",
         "quantized weights are not supported. Use the bfloat16, float16 or float32 model.");
   if (const std::string name = fields.text("hidden_act", "silu"); name != "silu")
-    fields.fail_at("hidden_act", escape_text(name), " is not supported; supported: silu.");
+    fields.fail_at("hidden_act", escape_text(name), " is not supported; supported: silu", kOtherModel);
   if (fields.number("attention_dropout", 0, 1, 0) != 0)
     fields.fail_at("attention_dropout", "dropout in attention is not supported; set it to 0.");
   if (fields.boolean("is_encoder_decoder", false))
-    fields.fail_at("is_encoder_decoder", "encoder-decoder models are not supported.");
+    fields.fail_at("is_encoder_decoder", "encoder-decoder models are not supported", kOtherModel);
 }
 
 }  // namespace
@@ -273,7 +276,7 @@ DecoderConfig parse_decoder_config(const std::string& text, const std::string& p
   if (type == nullptr)
     fields.fail_at("model_type",
                    config.model_type.empty() ? "nothing" : escape_text(config.model_type),
-                   " is not supported; supported: ", supported_model_types(), ".");
+                   " is not supported; supported: ", supported_model_types(), kOtherModel);
   refuse_unsupported(fields);
 
   config.hidden_size = fields.integer("hidden_size", 1, kMaxHidden);
@@ -292,18 +295,18 @@ DecoderConfig parse_decoder_config(const std::string& text, const std::string& p
                                               as_many ? heads : type->num_key_value_heads);
   if (heads % config.num_key_value_heads != 0)
     fields.fail_at("num_key_value_heads", "a divisor of num_attention_heads (", heads,
-                   ") is required, found ", config.num_key_value_heads, ".");
+                   ") is required, found ", config.num_key_value_heads, kRemedy);
   if (fields.find("head_dim") == nullptr && type->head_dim == 0) {
     if (config.hidden_size % heads != 0)
       fields.fail_at("num_attention_heads", "a divisor of hidden_size (", config.hidden_size,
-                     ") is required where head_dim is not given, found ", heads, ".");
+                     ") is required where head_dim is not given, found ", heads, kRemedy);
     config.head_dim = config.hidden_size / heads;
   } else {
     config.head_dim = fields.integer("head_dim", 1, kMaxHeadDim, type->head_dim);
   }
   if (config.head_dim % 2 != 0)
     fields.fail_at("head_dim", "an even number is required by rotary embeddings, found ",
-                   config.head_dim, ".");
+                   config.head_dim, kRemedy);
 
   config.rms_norm_eps = fields.number("rms_norm_eps", 0, 1, 1e-6);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);

@@ -51,7 +51,7 @@ std::string find_model_file(const std::string& folder, const std::string& name) 
           ".");
   if (entry.type() != fs::file_type::symlink) {
     require(entry.type() == fs::file_type::regular, ErrorKind::data, kWhere, path,
-            ": not a regular file.");
+            ": not a regular file. Put the file itself in its place.");
     return path;
   }
   const fs::path target = fs::canonical(path, error);

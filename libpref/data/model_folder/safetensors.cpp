@@ -122,7 +122,7 @@ class HeaderReader {
     } else if (place_ == Place::metadata) {
       if (header_.metadata.contains(key))
         fail_at(at, "__metadata__ has the key ", escape_text(key),
-                " twice. The file was written by a faulty program.");
+                " twice. The file was written by a faulty program; download it again.");
       key_ = std::move(key);
       place_ = Place::metadata_value;
     } else {
@@ -223,12 +223,12 @@ class HeaderReader {
     }
     if (key.size() > kMaxNameBytes)
       fail_at(at, "a tensor name of ", key.size(), " bytes (", escape_text(key), "); the cap is ",
-              kMaxNameBytes, ".");
+              kMaxNameBytes, kFaulty);
     if (header_.tensors.size() == kMaxTensors)
-      fail_at(at, "more than ", kMaxTensors, " tensors, the cap.");
+      fail_at(at, "more than ", kMaxTensors, " tensors, the cap", kFaulty);
     if (!names_.insert(key).second)
       fail_at(at, "tensor ", escape_text(key),
-              " stands twice. The file was written by a faulty program.");
+              " stands twice. The file was written by a faulty program; download it again.");
     entry_.name = std::move(key);
     place_ = Place::entry_value;
   }
@@ -247,11 +247,11 @@ class HeaderReader {
       place_ = Place::data_offsets;
     } else {
       fail_tensor(at, "unknown field ", escape_text(key),
-                  "; an entry has dtype, shape and data_offsets.");
+                  "; an entry has dtype, shape and data_offsets", kFaulty);
     }
     if (repeated)
       fail_tensor(at, "the field ", key,
-                  " stands twice. The file was written by a faulty program.");
+                  " stands twice. The file was written by a faulty program; download it again.");
   }
 
   void finish_entry() {

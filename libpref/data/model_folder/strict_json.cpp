@@ -16,6 +16,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kRemedy = ". Correct the file or download it again.";
+
 class StrictBuilder {
  public:
   StrictBuilder(std::string_view text, std::string_view where, const std::string& path,
@@ -44,7 +46,7 @@ class StrictBuilder {
   }
 
   bool parse_error(size_t position, const std::string&, const std::exception& error) {
-    fail_at(position == 0 ? 0 : position - 1, "not JSON: " + json_syntax_message(error) + ".");
+    fail_at(position == 0 ? 0 : position - 1, "not JSON: " + json_syntax_message(error) + kRemedy);
   }
 
   const char** reached() { return offsets_.reached(); }
@@ -65,7 +67,7 @@ class StrictBuilder {
     const size_t offset = offsets_.start();
     if (++count_ > limits_.max_values)
       fail_at(offset, "more than " + std::to_string(limits_.max_values) +
-                          " values, the cap for this file.");
+                          " values, the cap for this file" + kRemedy);
     if (open_.empty()) {
       root_ = std::forward<T>(value);
       return &root_;
@@ -86,7 +88,7 @@ class StrictBuilder {
   bool open(Json value) {
     if (open_.size() == limits_.max_depth)
       fail_at(offsets_.start(), "nested deeper than " + std::to_string(limits_.max_depth) +
-                                    " levels, the cap for this file.");
+                                    " levels, the cap for this file" + kRemedy);
     open_.push_back(
         {place(std::move(value)), {}});  // stable: a parent does not grow while a child is open
     return true;
@@ -181,11 +183,11 @@ std::string line_and_column(std::string_view text, size_t offset) {
 Json parse_json(std::string_view text, std::string_view where, const std::string& path,
                 const JsonLimits& limits) {
   require(text.size() <= limits.max_bytes, ErrorKind::data, where, path, ": has ", text.size(),
-          " bytes; the cap for this file is ", limits.max_bytes, ".");
+          " bytes; the cap for this file is ", limits.max_bytes, kRemedy);
   size_t offset = 0;
   if (const char* what = find_forbidden_byte(text, &offset))
     fail(ErrorKind::data, where, path, ":", line_and_column(text, offset), ": not JSON: ", what,
-         offset == 0 && text[0] != '\0' ? ". Save the file without it." : ".");
+         offset == 0 && text[0] != '\0' ? ". Save the file without it." : kRemedy);
   StrictBuilder builder(text, where, path, limits);
   parse_json_events(text, builder, builder.reached());
   return builder.take();

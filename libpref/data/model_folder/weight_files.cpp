@@ -16,62 +16,15 @@
 #include "libpref/data/model_folder/model_folder.h"
 #include "libpref/data/model_folder/safetensors_format.h"
 #include "libpref/data/model_folder/strict_json.h"
+#include "libpref/data/model_folder/weight_index.h"
 
 namespace pref {
 namespace {
 
-using Json = nlohmann::ordered_json;
 constexpr const char* kWhere = "model folder";
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
-constexpr uint64_t kMaxIndexBytes = 64'000'000;
 constexpr size_t kDigestChunk = 1 << 24;
-
-struct Index {
-  std::map<std::string, std::string> shard_of;  // tensor name to file name
-  std::set<std::string> shards;
-  std::optional<uint64_t> total_size;
-};
-
-Index parse_index(const std::string& text, const std::string& path) {
-  const Json json =
-      parse_json(text, "index", path,
-                 {.max_bytes = kMaxIndexBytes, .max_depth = 32, .max_values = kMaxTensors + 1000});
-  const auto need = [&](bool ok, const std::string& pointer, const char* required,
-                        const Json* found) {
-    require(ok, ErrorKind::data, "index", path, ": ", pointer, ": ", required,
-            " is required, found ", found == nullptr ? "nothing" : describe_json(*found), ".");
-  };
-  need(json.is_object(), "/", "an object", &json);
-  Index index;
-  if (const auto metadata = json.find("metadata"); metadata != json.end()) {
-    need(metadata->is_object(), "/metadata", "an object", &*metadata);
-    if (const auto size = metadata->find("total_size"); size != metadata->end()) {
-      // Some writers give a whole number as a float.
-      const bool whole = size->is_number_float() && size->get<double>() >= 0 &&
-                         size->get<double>() < 0x1p63 &&
-                         size->get<double>() == std::floor(size->get<double>());
-      need(size->is_number_unsigned() || whole, "/metadata/total_size", "a number of bytes",
-           &*size);
-      index.total_size = whole ? static_cast<uint64_t>(size->get<double>()) : size->get<uint64_t>();
-    }
-  }
-  const auto map = json.find("weight_map");
-  need(map != json.end() && map->is_object() && !map->empty(), "/weight_map",
-       "an object of tensor name to file name", map == json.end() ? nullptr : &*map);
-  for (const auto& [name, shard] : map->items()) {
-    const std::string pointer = "/weight_map/" + escape_text(name);
-    need(shard.is_string(), pointer, "a file name", &shard);
-    const std::string& file = shard.get_ref<const std::string&>();
-    require(is_plain_file_name(file), ErrorKind::data, "index", path, ": ", pointer, ": ",
-            escape_text(file), " is not the plain name of a file in this folder.");
-    require(file.ends_with(".safetensors"), ErrorKind::data, "index", path, ": ", pointer, ": ",
-            escape_text(file), " is not a .safetensors file.");
-    index.shard_of.emplace(name, file);
-    index.shards.insert(file);
-  }
-  return index;
-}
 
 /// Says what stands in the folder in place of safetensors weights.
 [[noreturn]] void fail_no_weights(const std::string& folder) {
@@ -111,7 +64,7 @@ WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
   std::string text;
   read_model_file(folder, kIndex, kMaxIndexBytes, &text);
   const std::string path = join_path(folder, kIndex);
-  const Index index = parse_index(text, path);
+  const WeightIndex index = parse_weight_index(text, path);
 
   std::vector<std::string> missing, paths;
   for (const std::string& shard : index.shards) {

@@ -6,6 +6,7 @@
 
 #include "libpref/base/utf8.h"
 #include "libpref/data/tokenizers/byte_level.h"
+#include "libpref/data/tokenizers/growth.h"
 #include "libpref/data/tokenizers/unicode.h"
 
 namespace pref {
@@ -17,10 +18,12 @@ std::string joined(const std::vector<std::string>& tokens, std::string_view betw
   return out;
 }
 
-std::string replaced(const std::string& text, const std::string& what, std::string_view content) {
+std::string replaced(const std::string& text, const std::string& what, std::string_view content,
+                     size_t most) {
   std::string out;
   size_t from = 0;
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, from)) {
+    check_growth(out.size() + content.size(), most);
     out.append(text, from, at - from).append(content);
     from = at + what.size();
   }
@@ -78,6 +81,12 @@ std::string stripped(std::string_view token, const DecoderStep& step, bool start
 
 std::string Decoder::decode(std::vector<std::string> tokens, bool strip_prefix) const {
   using Kind = DecoderStep::Kind;
+  const auto total = [&] {
+    size_t bytes = tokens.size();
+    for (const std::string& token : tokens) bytes += token.size();
+    return bytes;
+  };
+  const size_t most = growth_limit(total());
   for (const DecoderStep& step : steps_) {
     if (tokens.empty()) return "";
     switch (step.kind) {
@@ -96,10 +105,11 @@ std::string Decoder::decode(std::vector<std::string> tokens, bool strip_prefix) 
       case Kind::metaspace:
         for (size_t i = 0; i < tokens.size(); ++i)
           tokens[i] = replaced(tokens[i], step.text,
-                               i == 0 && step.strips_first && strip_prefix ? "" : " ");
+                               i == 0 && step.strips_first && strip_prefix ? "" : " ", most);
         break;
       case Kind::replace:
-        for (std::string& token : tokens) token = replaced(token, step.text, step.content);
+        for (std::string& token : tokens) token = replaced(token, step.text, step.content, most);
+        check_growth(total(), most);
         break;
       case Kind::strip:
         for (std::string& token : tokens) token = stripped(token, step, strip_prefix);

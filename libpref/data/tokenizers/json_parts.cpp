@@ -144,6 +144,8 @@ JsonPreTokenizer read_json_pre_tokenizer(const JsonPlace& place) {
     out.bytes_last = type == "ByteLevel";
     if (type == "ByteLevel") {
       item.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});
+      // Each one doubles the bytes beyond ASCII.
+      if (out.byte_level) item.fail_unsupported_here("a second ByteLevel");
       out.byte_level = true;
       if (item.boolean_or("add_prefix_space", true)) {
         step.kind = Kind::prefix_space;

@@ -9,6 +9,15 @@
 #include "libpref/data/tokenizers/unsupported.h"
 
 namespace pref {
+namespace {
+
+/// Keys may come from the file itself; in messages they are short and on one line.
+std::string pointer_part(std::string_view key) {
+  const std::string quoted = escape_text(key);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
+}  // namespace
 
 void JsonPlace::fail_with(std::string_view text) const {
   fail(ErrorKind::data, "tokenizer", *file_, ": ", pointer_.empty() ? "/" : pointer_, ": ", text,
@@ -52,14 +61,14 @@ int64_t JsonPlace::integer(int64_t low, int64_t high) const {
 
 JsonPlace JsonPlace::at(std::string_view key) const {
   const auto found = object().find(std::string(key));
-  if (found == value_->end()) fail_with("the key \"" + std::string(key) + "\" is missing.");
-  return {*found, *file_, pointer_ + "/" + std::string(key)};
+  if (found == value_->end()) fail_with("the key " + escape_text(key) + " is missing.");
+  return {*found, *file_, pointer_ + "/" + pointer_part(key)};
 }
 
 std::optional<JsonPlace> JsonPlace::find(std::string_view key) const {
   const auto found = object().find(std::string(key));
   if (found == value_->end() || found->is_null()) return std::nullopt;
-  return JsonPlace(*found, *file_, pointer_ + "/" + std::string(key));
+  return JsonPlace(*found, *file_, pointer_ + "/" + pointer_part(key));
 }
 
 std::vector<JsonPlace> JsonPlace::items() const {
@@ -82,7 +91,7 @@ std::string JsonPlace::string_or(std::string_view key, std::string otherwise) co
 void JsonPlace::only(std::initializer_list<std::string_view> keys) const {
   for (const auto& [key, value] : object().items())
     if (std::find(keys.begin(), keys.end(), key) == keys.end())
-      JsonPlace(value, *file_, pointer_ + "/" + key)
+      JsonPlace(value, *file_, pointer_ + "/" + pointer_part(key))
           .fail_unsupported_here("the option " + escape_text(key));
 }
 

@@ -16,16 +16,32 @@ constexpr std::string_view kWhere = "tokenizer";
 
 bool is_file(const std::string& path) { return posix_file_system().info(path).is_regular; }
 
+/// A device or FIFO would be read without an end, or block.
+std::string read_file(const std::string& path, uint64_t most) {
+  require(is_file(path), ErrorKind::data, kWhere, path,
+          ": not a regular file. Give a tokenizer file or the folder that holds it.");
+  return posix_file_system().read(path, most);
+}
+
 std::shared_ptr<const Tokenizer> load_model_file(const std::string& path,
                                                  const TokenizerFolder& folder) {
-  const std::string bytes = posix_file_system().read(path, kMaxSentencePieceModelBytes);
-  return looks_like_tiktoken(bytes) ? load_tiktoken(path, folder)
-                                    : load_sentencepiece(path, folder);
+  const std::string bytes = read_file(path, kMaxSentencePieceModelBytes);
+  return looks_like_tiktoken(bytes) ? parse_tiktoken(bytes, path, folder)
+                                    : parse_sentencepiece(bytes, path, folder);
+}
+
+std::shared_ptr<const Tokenizer> load_json(const std::string& path, const TokenizerFolder& folder) {
+  return parse_tokenizer_json(read_file(path, kMaxTokenizerJsonBytes), path, folder);
+}
+
+std::shared_ptr<const Tokenizer> load_ranks(const std::string& path,
+                                            const TokenizerFolder& folder) {
+  return parse_tiktoken(read_file(path, kMaxRankFileBytes), path, folder);
 }
 
 std::shared_ptr<const Tokenizer> load_file(const std::string& path) {
-  if (path.ends_with(".json")) return load_tokenizer_json(path, {});
-  if (path.ends_with(".tiktoken")) return load_tiktoken(path, {});
+  if (path.ends_with(".json")) return load_json(path, {});
+  if (path.ends_with(".tiktoken")) return load_ranks(path, {});
   return load_model_file(path, {});
 }
 
@@ -35,7 +51,7 @@ std::shared_ptr<const Tokenizer> load_folder(const std::string& path) {
                     model = join_path(path, "tokenizer.model");
   if (is_file(json)) {
     try {
-      return load_tokenizer_json(json, folder);
+      return load_json(json, folder);
     } catch (const UnsupportedTokenizer& reason) {
       if (!is_file(model)) throw;
       log_warning(reason.what(), " tokenizer.model of the same folder is used instead.");
@@ -49,7 +65,7 @@ std::shared_ptr<const Tokenizer> load_folder(const std::string& path) {
               name, ". Name the one to use instead of the folder.");
       ranks = name;
     }
-  if (!ranks.empty()) return load_tiktoken(join_path(path, ranks), folder);
+  if (!ranks.empty()) return load_ranks(join_path(path, ranks), folder);
   std::string found;
   for (const char* other : {"vocab.json", "merges.txt", "vocab.txt", "spiece.model",
                             "sentencepiece.bpe.model", "tekken.json"})

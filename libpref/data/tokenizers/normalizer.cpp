@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // See normalizer.h. The steps write into two buffers in turn; the third is for the regex subject.
 #include "libpref/data/tokenizers/normalizer.h"
+#include "libpref/data/tokenizers/growth.h"
 
 #include <algorithm>
 
@@ -8,9 +9,10 @@ namespace pref {
 namespace {
 
 void replace_text(std::string_view text, const std::string& what, const std::string& content,
-                  std::string& out) {
+                  size_t most, std::string& out) {
   size_t from = 0;
   for (size_t at = text.find(what); at != std::string_view::npos; at = text.find(what, from)) {
+    check_growth(out.size() + content.size(), most);
     out.append(text.substr(from, at - from)).append(content);
     from = at + what.size();
   }
@@ -18,10 +20,11 @@ void replace_text(std::string_view text, const std::string& what, const std::str
 }
 
 void replace_matches(std::string_view text, const Regex& regex, const std::string& content,
-                     std::string& out, std::string& buffer) {
+                     size_t most, std::string& out, std::string& buffer) {
   const std::string_view subject = Regex::subject(text, buffer);
   size_t copied = 0, begin = 0, end = 0;
   for (size_t from = 0; from <= text.size() && regex.find(subject, from, begin, end);) {
+    check_growth(out.size() + content.size(), most);
     out.append(text.substr(copied, begin - copied)).append(content);
     copied = end;
     from = end;
@@ -45,6 +48,7 @@ std::string_view Normalizer::apply(std::string_view text, bool prefix,
                                    std::string (&buffers)[3]) const {
   using Kind = NormalizerStep::Kind;
   size_t next = 0;
+  const size_t most = growth_limit(text.size());
   for (const NormalizerStep& step : steps_) {
     std::string& out = buffers[next];
     out.clear();
@@ -61,10 +65,10 @@ std::string_view Normalizer::apply(std::string_view text, bool prefix,
         out.append(step.text).append(text);
         break;
       case Kind::replace:
-        replace_text(text, step.text, step.content, out);
+        replace_text(text, step.text, step.content, most, out);
         break;
       case Kind::replace_regex:
-        replace_matches(text, *step.regex, step.content, out, buffers[2]);
+        replace_matches(text, *step.regex, step.content, most, out, buffers[2]);
         break;
       case Kind::strip:
         if (step.left) text.remove_prefix(white_space_prefix(text));
@@ -74,6 +78,7 @@ std::string_view Normalizer::apply(std::string_view text, bool prefix,
         append_without_marks(text, out);
         break;
     }
+    check_growth(out.size(), most);
     text = out;
     next = 1 - next;
   }

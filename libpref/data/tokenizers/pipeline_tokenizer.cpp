@@ -17,6 +17,7 @@ namespace pref {
 namespace {
 
 constexpr std::string_view kWhere = "tokenizer";
+constexpr std::string_view kTogether = ". Download the tokenizer's files again, together.";
 
 struct Scratch {
   ModelScratch model;
@@ -100,19 +101,19 @@ class PipelineTokenizer final : public Tokenizer {
     const int32_t own = vocabulary.find(token.content);
     require(own < 0 || own == id, ErrorKind::data, kWhere, parts_.path, ": the added token ",
             escape_text(token.content), " has id ", id, ", in the vocabulary it has ", own,
-            ". The files belong to different models.");
+            ". The files belong to different models; download them together.");
     require(own == id || !vocabulary.contains(id), ErrorKind::data, kWhere, parts_.path,
             ": the added token ", escape_text(token.content), " has id ", id,
             ", which the vocabulary gives to ",
             escape_text(vocabulary.contains(id) ? vocabulary.text(id) : ""),
-            ". The files belong to different models.");
+            ". The files belong to different models; download them together.");
     const auto same = piece_id(token.content);
     require(!same || *same == id, ErrorKind::data, kWhere, parts_.path, ": the added token ",
-            escape_text(token.content), " has two ids, ", same.value_or(-1), " and ", id, ".");
+            escape_text(token.content), " has two ids, ", same.value_or(-1), " and ", id, kTogether);
     if (const auto known = parts_.added.find(id); known != parts_.added.end())
       require(known->second.content == token.content, ErrorKind::data, kWhere, parts_.path, ": id ",
               id, " belongs to ", escape_text(known->second.content),
-              " and, in added_tokens_decoder, to ", escape_text(token.content), ".");
+              " and, in added_tokens_decoder, to ", escape_text(token.content), kTogether);
     end_id_ = std::max<int64_t>(end_id_, int64_t{id} + 1);
     added_ids_[token.content] = id;
     parts_.added[id] = std::move(token);

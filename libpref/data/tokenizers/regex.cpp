@@ -16,6 +16,7 @@ namespace pref {
 namespace {
 
 constexpr uint32_t kMatchLimit = 50'000'000;
+constexpr size_t kMaxPatternBytes = 1 << 16;  // published ones have some 600
 constexpr size_t kFirstStack = 32 << 10, kMaxStack = 16 << 20;
 
 template <auto Free>
@@ -56,6 +57,9 @@ struct Regex::Compiled {
 
 Regex::Regex(std::string_view pattern, RegexDialect dialect, const std::string& place)
     : compiled_(std::make_unique<Compiled>()), pattern_(pattern) {
+  if (pattern.size() > kMaxPatternBytes)
+    fail_unsupported(place, ": a pattern of ", pattern.size(), " bytes, at most ", kMaxPatternBytes,
+                     " are read. Use the tokenizer.model of the same model where there is one.");
   const std::string translated = translate_regex(pattern, dialect, place);
   const std::unique_ptr<pcre2_compile_context, Freed<pcre2_compile_context_free>> context(
       pcre2_compile_context_create(nullptr));

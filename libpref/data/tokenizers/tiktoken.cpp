@@ -9,7 +9,6 @@
 
 #include "libpref/base/digest.h"
 #include "libpref/base/error.h"
-#include "libpref/base/file_system.h"
 #include "libpref/data/model_folder/strict_json.h"
 #include "libpref/data/tokenizers/bpe.h"
 #include "libpref/data/tokenizers/byte_level.h"
@@ -20,7 +19,6 @@
 namespace pref {
 namespace {
 
-constexpr uint64_t kMaxFileBytes = 64ull << 20;
 constexpr size_t kMaxRanks = 1 << 21, kMaxRankedBytes = 1024;
 
 constexpr std::string_view kGpt2 =
@@ -179,10 +177,9 @@ bool looks_like_tiktoken(std::string_view bytes) {
          line[space + 1] >= '0' && line[space + 1] <= '9';
 }
 
-std::shared_ptr<const Tokenizer> load_tiktoken(const std::string& path,
-                                               const TokenizerFolder& folder) {
-  const std::string text = posix_file_system().read(path, kMaxFileBytes);
-  Ranks ranks = read_ranks(text, path);
+std::shared_ptr<const Tokenizer> parse_tiktoken(const std::string& bytes, const std::string& path,
+                                                const TokenizerFolder& folder) {
+  Ranks ranks = read_ranks(bytes, path);
   const Encoding* encoding = find_encoding(path, ranks.bytes.size());
   if (encoding == nullptr && !path.ends_with(".model"))
     fail_unsupported(
@@ -195,7 +192,7 @@ std::shared_ptr<const Tokenizer> load_tiktoken(const std::string& path,
   parts.path = path;
   parts.source =
       "tiktoken, split as " + std::string(encoding != nullptr ? encoding->name : "llama-3");
-  parts.bytes_digest = sha256_hex(text);
+  parts.bytes_digest = sha256_hex(bytes);
   TokenizerFolder named = folder;
   const auto add = [&](std::string_view name, int32_t id) {
     parts.added[id] = {.content = std::string(name), .special = true, .normalized = false};

@@ -8,7 +8,6 @@
 
 #include "libpref/base/digest.h"
 #include "libpref/base/error.h"
-#include "libpref/base/file_system.h"
 #include "libpref/base/log.h"
 #include "libpref/data/model_folder/strict_json.h"
 #include "libpref/data/tokenizers/bpe.h"
@@ -21,7 +20,6 @@ namespace {
 
 using Json = JsonPlace::Json;
 
-constexpr uint64_t kMaxFileBytes = 256ull << 20;
 constexpr size_t kMaxTokens = 1 << 21, kMaxMerges = 1 << 22;
 constexpr int64_t kMaxIdGap = 1 << 16;  // ids that no token uses
 
@@ -162,12 +160,12 @@ std::string model_type(const JsonPlace& model) {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::string& path,
-                                                     const TokenizerFolder& folder) {
-  const std::string bytes = posix_file_system().read(path, kMaxFileBytes);
+std::shared_ptr<const Tokenizer> parse_tokenizer_json(const std::string& bytes,
+                                                      const std::string& path,
+                                                      const TokenizerFolder& folder) {
   const Json json =
       parse_json(bytes, "tokenizer", path,
-                 {.max_bytes = kMaxFileBytes, .max_depth = 64, .max_values = 20'000'000});
+                 {.max_bytes = kMaxTokenizerJsonBytes, .max_depth = 64, .max_values = 20'000'000});
   const JsonPlace root(json, path, "");
   root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
              "post_processor", "decoder", "model"});

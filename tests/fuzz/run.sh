@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds the fuzz targets (preset fuzz), writes the seed corpus, and for each target replays the corpus and then fuzzes
+# for some seconds, several targets at a time. A finding is kept in build/fuzz/found. Exit code 0 only without findings.
+set -euo pipefail
+
+ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
+BUILD="$ROOT/build/fuzz"
+
+usage() {
+  cat <<USAGE
+usage: tests/fuzz/run.sh [options] [target ...]
+
+  --seconds N    fuzz each target for N seconds after the replay of its corpus (default 5; 0: replay only)
+  --jobs N       targets at a time (default 2)
+  --keep         keep inputs that reached new code in build/fuzz/grown and start from them
+  --no-build     run the programs that are there
+  --xml FILE     also write the results as JUnit XML
+  --help         this text
+
+Targets are named as their programs without fuzz_: config, jsonl, text, ... (default: all).
+USAGE
+}
+
+SECONDS_EACH=5 JOBS=2 KEEP=0 DO_BUILD=1 XML="" TARGETS=()
+while (($#)); do
+  case "$1" in
+    --seconds | --jobs | --xml)
+      (($# > 1)) || { echo "[fuzz] $1 needs a value" >&2; exit 64; }
+      case "$1" in --seconds) SECONDS_EACH=$2 ;; --jobs) JOBS=$2 ;; --xml) XML=$2 ;; esac
+      shift
+      ;;
+    --keep) KEEP=1 ;;
+    --no-build) DO_BUILD=0 ;;
+    --help | -h) usage; exit 0 ;;
+    -*) echo "[fuzz] unknown option $1; see tests/fuzz/run.sh --help" >&2; exit 64 ;;
+    *) TARGETS+=("$1") ;;
+  esac
+  shift
+done
+
+cd -- "$ROOT"
+if ((DO_BUILD)); then
+  if ! command -v clang++-14 >/dev/null; then
+    echo "[fuzz] clang++-14 is not there: apt-get install clang-14 libclang-rt-14-dev" >&2
+    exit 69
+  fi
+  [[ -f "$BUILD/build.ninja" ]] || cmake --preset fuzz >/dev/null
+  cmake --build --preset fuzz -j "$JOBS"
+fi
+python3 -B tests/fuzz/make_corpus.py "$BUILD/corpus"
+mkdir -p "$BUILD/found" "$BUILD/logs"
+if ((${#TARGETS[@]} == 0)); then
+  for program in "$BUILD"/bin/fuzz_*; do
+    name=${program##*/}
+    TARGETS+=("${name#fuzz_}")
+  done
+fi
+
+run_target() {
+  local name=$1 program="$BUILD/bin/fuzz_$1" log="$BUILD/logs/$1.log" grown code=0
+  local common=(-timeout=20 -rss_limit_mb=2048 "-artifact_prefix=$BUILD/found/$name-")
+  [[ ! -f "$BUILD/corpus/$name.dict" ]] || common+=("-dict=$BUILD/corpus/$name.dict")
+  grown="$BUILD/grown/$name"
+  ((KEEP)) || grown="$(mktemp -d "$BUILD/grown-$name-XXXXXX")"
+  mkdir -p "$grown"
+  "$program" "${common[@]}" -runs=0 "$BUILD/corpus/$name" "$grown" >"$log" 2>&1 </dev/null || code=$?
+  if ((code == 0 && SECONDS_EACH > 0)); then
+    "$program" "${common[@]}" -max_len=16384 -max_total_time="$SECONDS_EACH" "$grown" "$BUILD/corpus/$name" \
+      >>"$log" 2>&1 </dev/null || code=$?
+  fi
+  ((KEEP)) || rm -rf -- "$grown"
+  echo "$code" >"$BUILD/logs/$name.exit"
+  if ((code == 0)); then
+    echo "[fuzz] $name: $(grep -E '^(Done|INFO: seed corpus)|DONE' "$log" | tail -n 1)"
+  else
+    echo "[fuzz] $name: FINDING (exit code $code); the input is in build/fuzz/found, the end of the log:"
+    tail -n 25 "$log"
+  fi
+}
+
+for name in "${TARGETS[@]}"; do
+  [[ -x "$BUILD/bin/fuzz_$name" ]] || { echo "[fuzz] no target $name" >&2; exit 64; }
+  rm -f -- "$BUILD/logs/$name.exit"
+  while (($(jobs -rp | wc -l) >= JOBS)); do wait -n || true; done
+  run_target "$name" &
+done
+wait
+
+failures=0
+cases=""
+for name in "${TARGETS[@]}"; do
+  code=$(<"$BUILD/logs/$name.exit")
+  cases+="<testcase classname=\"fuzz\" name=\"$name\">"
+  if ((code != 0)); then
+    failures=$((failures + 1))
+    cases+="<failure message=\"finding, see build/fuzz/logs/$name.log and build/fuzz/found\"/>"
+  fi
+  cases+="</testcase>"
+done
+[[ -z "$XML" ]] || echo "<testsuite name=\"fuzz\">$cases</testsuite>" >"$XML"
+echo "[fuzz] ${#TARGETS[@]} targets, $failures with findings"
+exit $((failures > 0))
