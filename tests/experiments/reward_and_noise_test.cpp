@@ -41,12 +41,12 @@ TEST(LabelNoise, InvariantSignsAndOrders) {
     expect_above(regret.y(loss, most), regret.y(loss, 0), std::string(loss) + " rises with noise");
   for (size_t k = 1; k < noises.size(); ++k) {
     const double noise = noises[k];
-    // Where the labels say least, hinge is above robust by less than two standard errors.
-    EXPECT_GT(mean_error(regret.y("hinge", noise)).mean,
-              mean_error(regret.y("robust", noise)).mean);
-    for (const char* worse : {"dpo", "cdpo"})
-      expect_above(regret.y(worse, noise), regret.y("robust", noise),
-                   std::string(worse) + " above robust at " + std::to_string(noise));
+    // Robust is lowest; by two standard errors of 20 seeds where the effect is large enough.
+    for (const char* worse : {"dpo", "cdpo", "hinge"})
+      EXPECT_GT(mean_error(regret.y(worse, noise)).mean, mean_error(regret.y("robust", noise)).mean)
+          << worse << " at " << noise;
+    expect_above(regret.y("cdpo", noise), regret.y("robust", noise), "cDPO above robust");
+    if (noise >= 0.2) expect_above(regret.y("dpo", noise), regret.y("robust", noise), "DPO too");
     for (const char* better : {"dpo", "robust"}) {
       expect_above(regret.y("cdpo", noise), regret.y(better, noise),
                    std::string("cDPO above ") + better + " at " + std::to_string(noise));
