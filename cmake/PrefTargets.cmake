@@ -26,6 +26,7 @@ function(pref_flags target)
   set(warnings -Wall -Wextra -Wno-missing-field-initializers
     # False reports of g++ 12 on std::string (GCC bug 105651), the last two where its header is precompiled.
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-stringop-overflow;-Wno-array-bounds>
+    $<$<CXX_COMPILER_ID:Clang>:-Wno-missing-braces>
     $<$<BOOL:${PREF_WERROR}>:-Werror>)
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>")
   if(PREF_SANITIZE)
