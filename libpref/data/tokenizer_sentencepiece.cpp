@@ -39,8 +39,8 @@ class SentencePieceTokenizer final : public Tokenizer {
             "was trained without it.");
     const auto status = processor_.LoadFromSerializedProto(bytes);
     require(status.ok(), ErrorKind::data, kWhere, path_,
-            ": libsentencepiece refuses the model: ", status.ToString(),
-            ". Download it again.");
+            ": libsentencepiece refuses the model: ", escape_text(status.ToString(), 500),
+            ". Download it again.");  // its words may quote bytes of the file
     static constexpr const char* kTypes[] = {"?", "unigram", "bpe", "word", "char"};
     kind_ = std::string("sentencepiece ") +
             kTypes[model.model_type >= 1 && model.model_type <= 4 ? model.model_type : 0];
@@ -76,8 +76,7 @@ class SentencePieceTokenizer final : public Tokenizer {
         with_prefix.insert(with_prefix.end(), run.begin(), run.end());
       }
       const auto status = processor_.Decode(with_prefix.empty() ? run : with_prefix, &text);
-      require(status.ok(), ErrorKind::internal, kWhere, path_,
-              ": decoding failed: ", status.ToString());
+      require_coded(status, "decode");
       if (!with_prefix.empty()) text.erase(0, sentinel_.size());
       out += text;
       run.clear();
@@ -126,9 +125,10 @@ class SentencePieceTokenizer final : public Tokenizer {
                                  const char* name) const {
     if (text) {
       const auto id = piece_id(*text);
-      require(id.has_value(), ErrorKind::data, kWhere, path_, ": ", name, " ", escape_text(*text),
-              " is neither a piece of the model nor in added_tokens_decoder. Download the tokenizer's "
-              "files again, together.");
+      require(
+          id.has_value(), ErrorKind::data, kWhere, path_, ": ", name, " ", escape_text(*text),
+          " is neither a piece of the model nor in added_tokens_decoder. Download the tokenizer's "
+          "files again, together.");
       return id;
     }
     return model_id >= 0 ? std::optional<int32_t>(model_id) : std::nullopt;
@@ -160,7 +160,9 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const std::string& text : folder.additional) {
       const auto id = piece_id(text);
       require(id.has_value(), ErrorKind::data, kWhere, path_, ": additional_special_tokens names ",
-              escape_text(text), ", which has no id. Add it with its id to added_tokens_decoder of tokenizer_config.json.");
+              escape_text(text),
+              ", which has no id. Add it with its id to added_tokens_decoder of "
+              "tokenizer_config.json.");
       if (added_.content(*id) == nullptr) added_.add(*id, {.content = text, .special = true});
     }
   }
@@ -199,11 +201,17 @@ class SentencePieceTokenizer final : public Tokenizer {
     sentinel_ids_.assign(ids.end() - bytes, ids.end());
   }
 
+  /// A model file may be well formed and still name a normalization, say, that the library trips on.
+  template <class Status>
+  void require_coded(const Status& status, const char* what) const {
+    require(status.ok(), ErrorKind::data, kWhere, path_, ": libsentencepiece cannot ", what,
+            " with this model: ", escape_text(status.ToString(), 500), ". Download it again.");
+  }
+
   std::vector<int> library_ids(std::string_view text) const {
     std::vector<int> ids;
     const auto status = processor_.Encode(absl::string_view(text.data(), text.size()), &ids);
-    require(status.ok(), ErrorKind::internal, kWhere, path_,
-            ": encoding failed: ", status.ToString());
+    require_coded(status, "encode");
     return ids;
   }
 

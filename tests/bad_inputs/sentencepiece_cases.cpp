@@ -138,6 +138,8 @@ Table sentencepiece_cases() {
        "m/tokenizer.model", "libsentencepiece refuses the model", "Download it again"},
       {"a byte piece that names no byte", kind, good + piece_field("<0xZZ>", 0, 6),
        "m/tokenizer.model", "libsentencepiece refuses the model", "Download it again"},
+      {"a byte piece with a control character", kind, good + piece_field("<0x0\r>", 0, 6),
+       "m/tokenizer.model", "byte piece <0x0\\x0d> is invalid", "Download it again"},
       {"no character stands apart", kind,
        piece_field("<unk>", 0, 2) + piece_field("a", -1, 1) + piece_field("▁a", -1, 1) +
            piece_field("▁", -2, 1),

@@ -29,7 +29,7 @@ Vocabulary read_vocabulary(const JsonPlace& place) {
   if (tokens.empty() || tokens.size() > kMaxTokens) place.fail_here("1 to 2097152 tokens");
   const int64_t end = static_cast<int64_t>(tokens.size()) + kMaxIdGap;
   for (const auto& [text, value] : tokens.items()) {
-    const auto here = [&] {
+    const auto here = [&, &text = text, &value = value] {  // for clang, which captures no bindings
       return JsonPlace(value, place.file(), place.pointer() + "/" + escape_text(text));
     };
     if (text.size() > kMaxTokenBytes) here().fail_with("a token has at most 65536 bytes.");
