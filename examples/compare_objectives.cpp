@@ -7,6 +7,7 @@
 #include <libpref/pref.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -195,6 +196,34 @@ class Comparison {
     charts_.push_back(std::move(chart));
   }
 
+  void write_new(const std::string& name, const std::string& text) const {
+    const auto file = posix_file_system().create(path(name));
+    file->write(text);
+    file->close();
+  }
+
+  // One line an objective over the kinds of labels, and the start's level.
+  ReportChart by_labels(const std::string& title, double Outcome::*value) const {
+    ReportChart chart{.title = title,
+                      .y_label = "",
+                      .series = {},
+                      .x_label = "labels: 0 clean, 1 noisy, 2 favour length"};
+    std::vector<std::string> kinds;
+    for (const Outcome& o : outcomes_) {
+      if (!o.labels.empty() && std::find(kinds.begin(), kinds.end(), o.labels) == kinds.end())
+        kinds.push_back(o.labels);
+      auto series = std::find_if(chart.series.begin(), chart.series.end(),
+                                 [&](const ReportSeries& s) { return s.name == o.objective; });
+      if (series == chart.series.end())
+        series = chart.series.insert(chart.series.end(), {o.objective, {}});
+      if (o.labels.empty())
+        series->points = {{0, o.*value}, {2, o.*value}};
+      else
+        series->points.emplace_back(static_cast<double>(kinds.size() - 1), o.*value);
+    }
+    return chart;
+  }
+
   void show() const {
     const char* header = "labels,objective,reward,reward_error,kl,length,accuracy\n";
     std::string csv = header;
@@ -218,11 +247,16 @@ class Comparison {
              "," + (start ? "" : decimals(o.accuracy, 4)) + "\n";
     }
     report.charts = charts_;
+    for (const auto& [name, label, value] :
+         {std::tuple("reward", "true reward of a sampled reply", &Outcome::reward),
+          std::tuple("length", "length of a sampled reply, tokens", &Outcome::length)}) {
+      const ReportChart chart = by_labels(label, value);
+      write_new(std::string(name) + ".svg", report_svg(chart));
+      report.charts.insert(report.charts.begin(), chart);
+    }
     report.options = {{"compare_objectives", describe_options(options_)}};
     write_report_html(path("report.html"), report);
-    const auto file = posix_file_system().create(path("outcomes.csv"));
-    file->write(csv);
-    file->close();
+    write_new("outcomes.csv", csv);
     std::printf("\nThe page: %s/report.html; the figures: %s/outcomes.csv\n", folder_.c_str(),
                 folder_.c_str());
   }
