@@ -80,6 +80,24 @@ TEST(TokenizerJson, ValueOfContinuations) {
   EXPECT_THAT(t->encode_continuation(" a"), ElementsAre(257));
 }
 
+TEST(TokenizerJson, ValueOfTheByteLevelDecoderByDefault) {
+  const TempFolder folder;
+  ordered_json json = byte_level_json();
+  json["decoder"] = nullptr;
+  const auto t = load_tokenizer(folder.write("tokenizer.json", json.dump()));
+  EXPECT_EQ(t->decode(t->encode("ab a é")), "ab a é");
+}
+
+TEST(TokenizerJson, ValueOfPrefixesBehindNormalizedTokens) {
+  const TempFolder folder;
+  ordered_json json = byte_level_json();
+  json["pre_tokenizer"]["add_prefix_space"] = true;
+  json["added_tokens"].push_back({{"id", 259}, {"content", "<x>"}, {"normalized", true}});
+  const auto t = load_tokenizer(folder.write("tokenizer.json", json.dump()));
+  // Behind a token a stretch begins, which gets its prefix even where the text goes on another.
+  EXPECT_THAT(t->encode_continuation("a<x>a"), ElementsAre('a', 259, 257));
+}
+
 TEST(TokenizerJson, RejectsBadFiles) {
   const TempFolder folder;
   const auto error_with = [&](const auto& change) {

@@ -159,6 +159,8 @@ TEST(Bpe, InvariantWordsCutAtSpaces) {
   const Bpe cut = bpe_of(apart, {{"▁", "y"}, {"▁", "▁"}}, {});
   EXPECT_TRUE(cut.splits_at_spaces());
   EXPECT_THAT(encode(cut, "x▁y▁▁y▁"), ElementsAre(0, 3, 2, 3, 2));
+  // Neighbouring marks stay together: ▁▁ goes before ▁y where its rank is lower.
+  EXPECT_THAT(encode(bpe_of(apart, {{"▁", "▁"}, {"▁", "y"}}, {}), "x▁▁y"), ElementsAre(0, 4, 1));
   EXPECT_THAT(encode(bpe_of(crossing, {{"▁", "y"}, {"x", "▁y"}}, {}), "x▁yx"), ElementsAre(4, 0));
 }
 
@@ -168,6 +170,12 @@ TEST(Unigram, ValueOfThePath) {
                       0, false);
   EXPECT_THAT(encode(model, "abc"), ElementsAre(4, 3));
   EXPECT_THAT(encode(model, "axyb"), ElementsAre(1, 0, 2));
+  // Of equal paths the one found first stays: ab is offered before a + b reaches the same place.
+  const Unigram tie(vocabulary_of({"<unk>", "a", "b", "ab"}), {0, -1, -1, -2}, 0, false);
+  EXPECT_THAT(encode(tie, "ab"), ElementsAre(3));
+  // An unknown character costs ten more than the worst token: xy = -15 beats <unk> + y = -24.5.
+  const Unigram worst(vocabulary_of({"<unk>", "xy", "y"}), {0, -15, 0.5}, 0, false);
+  EXPECT_THAT(encode(worst, "xy"), ElementsAre(1));
   const Unigram bytes(vocabulary_of({"<unk>", "a", "<0x78>"}), {0, -1, -9}, 0, true);
   EXPECT_THAT(encode(bytes, "ax"), ElementsAre(1, 2));
   EXPECT_THAT(encode(bytes, "ay"), ElementsAre(1, 0));
@@ -232,6 +240,8 @@ TEST(PreTokenizer, ValueOfBehaviors) {
   EXPECT_THAT(pieces({split("[a-z]+", removed, true)}, "a--b1"), ElementsAre("a", "b"));
   EXPECT_THAT(pieces({split("-", removed)}, "---"), ElementsAre());
   EXPECT_THAT(pieces({split("x*", isolated)}, "axb"), ElementsAre("a", "x", "b"));  // empty matches
+  EXPECT_THAT(pieces({split("x*", isolated)}, "éa"), ElementsAre("é", "a"));        // by characters
+  EXPECT_THAT(pieces({split("x*", contiguous)}, "éa"), ElementsAre("é", "a"));
 }
 
 TEST(PreTokenizer, ValueOfPrefixes) {
@@ -305,6 +315,10 @@ TEST(AddedTokenFinder, ValueOfRules) {
   EXPECT_THAT(found({entry(1, "<a>", {.lstrip = true}), entry(2, "<b>", {.rstrip = true})},
                     "x \u00a0<a> <b> \ny"),
               ElementsAre("x", "1: \u00a0<a>", " ", "2:<b> \n", "y"));
+  // White space that an earlier token took is not taken again.
+  EXPECT_THAT(
+      found({entry(1, "<a>", {.rstrip = true}), entry(2, "<b>", {.lstrip = true})}, "x<a> <b>"),
+      ElementsAre("x", "1:<a> ", "2:<b>"));
   EXPECT_THAT(found({entry(1, "in", {.single_word = true})}, "in win inn (in)_in"),
               ElementsAre("1:in", " win inn (", "1:in", ")_in"));
 }
@@ -325,6 +339,30 @@ TEST(Normalizer, ValueOfSteps) {
   EXPECT_EQ(apply({.kind = Kind::prepend, .text = "▁"}, ""), "");
   EXPECT_EQ(apply({.kind = Kind::replace, .text = " ", .content = "▁"}, " a b"), "▁a▁b");
   EXPECT_EQ(apply({.kind = Kind::strip, .right = false}, "\u3000 a "), "a ");
+}
+
+TEST(Decoder, ValueOfSteps) {
+  using Kind = DecoderStep::Kind;
+  const Decoder meta({{.kind = Kind::metaspace, .text = "▁", .strips_first = true}});
+  EXPECT_EQ(meta.decode({"▁a", "▁b"}, true), "a b");  // the first token alone loses its space
+  EXPECT_EQ(meta.decode({"▁a", "▁b"}, false), " a b");
+  const Decoder strip({{.kind = Kind::strip, .text = " ", .start = 1, .stop = 1}});
+  EXPECT_EQ(strip.decode({"  a  "}, true), " a ");
+  EXPECT_EQ(strip.decode({"  a  "}, false), "  a ");  // what goes on keeps its first space
+}
+
+TEST(Normalizer, RejectsGrowthWithoutEnd) {
+  std::vector<NormalizerStep> steps;
+  std::vector<DecoderStep> back;
+  for (int i = 0; i < 40; ++i) {
+    steps.push_back({.kind = NormalizerStep::Kind::replace, .text = "a", .content = "aa"});
+    back.push_back({.kind = DecoderStep::Kind::replace, .text = "a", .content = "aa"});
+  }
+  std::string buffers[3];
+  const Normalizer normalizer(std::move(steps));
+  EXPECT_THAT(error_of([&] { normalizer.apply("a", true, buffers); }), HasSubstr("64 times"));
+  EXPECT_EQ(normalizer.apply("b", true, buffers), "b");
+  EXPECT_THAT(error_of([&] { Decoder(back).decode({"a"}, true); }), HasSubstr("64 times"));
 }
 
 TEST(Decoder, ValueOfBrokenBytes) {
