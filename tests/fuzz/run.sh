@@ -71,7 +71,9 @@ run_target() {
   fi
   ((KEEP)) || rm -rf -- "$grown"
   echo "$code" >"$BUILD/logs/$name.exit"
-  if ((code == 0)); then
+  if ((code == 72)); then  # libFuzzer's code for a signal from outside
+    echo "[fuzz] $name: interrupted"
+  elif ((code == 0)); then
     echo "[fuzz] $name: $(grep -E '^(Done|INFO: seed corpus)|DONE' "$log" | tail -n 1)"
   else
     echo "[fuzz] $name: FINDING (exit code $code); the input is in build/fuzz/found, the end of the log:"
@@ -94,10 +96,12 @@ for name in "${TARGETS[@]}"; do
   cases+="<testcase classname=\"fuzz\" name=\"$name\">"
   if ((code != 0)); then
     failures=$((failures + 1))
-    cases+="<failure message=\"finding, see build/fuzz/logs/$name.log and build/fuzz/found\"/>"
+    what=finding
+    ((code != 72)) || what=interrupted
+    cases+="<failure message=\"$what, see build/fuzz/logs/$name.log and build/fuzz/found\"/>"
   fi
   cases+="</testcase>"
 done
 [[ -z "$XML" ]] || echo "<testsuite name=\"fuzz\">$cases</testsuite>" >"$XML"
-echo "[fuzz] ${#TARGETS[@]} targets, $failures with findings"
+echo "[fuzz] ${#TARGETS[@]} targets, $failures failed"
 exit $((failures > 0))
