@@ -140,7 +140,7 @@ def test_short_runs(small_world, objective):
 
 
 def test_long_runs(long_tests, tmp_path):
-    """Some 20 minutes. Over 3 orders of the rows, accuracy and margin at the end differ by less than a standard
+    """Well over an hour on two cores. Over 3 orders of the rows, accuracy and margin at the end differ by less than a standard
     error: of a share of 500 pairs, and of the margin over the orders and pairs."""
     world = World(
         tmp_path, hidden_size=320, layers=4, sft_rows=16000, pairs=4800, samples=2, seed=3
