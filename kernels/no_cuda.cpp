@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of kernels/cuda in a build without nvcc: each says so.
+// The functions of kernels/cuda in a build without nvcc: each says so, devices() in words.
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/logprob.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/cuda/sequence_sums.h"
 #include "kernels/cuda/swiglu.h"
 #include "libpref/base/error.h"
@@ -63,6 +64,23 @@ void rope_rotate(ConstPointer, int64_t, const int64_t*, int64_t, int64_t, int64_
                  const float*, const float*, int, void*, int64_t, Stream) {
   absent("rope_rotate");
 }
+
+Devices devices() {
+  return {.reason = "libpref was built without CUDA. Configure with -DPREF_CUDA=ON where nvcc is."};
+}
+DeviceFacts device_facts(int) { absent("device_facts"); }
+void use_device(int) { absent("use_device"); }
+void* allocate(int64_t) { absent("allocate"); }
+void release(void*) noexcept {}
+void copy_to_device(void*, const void*, int64_t, Stream) { absent("copy_to_device"); }
+void copy_to_host(void*, const void*, int64_t, Stream) { absent("copy_to_host"); }
+void copy_on_device(void*, const void*, int64_t, Stream) { absent("copy_on_device"); }
+void fill_bytes(void*, uint8_t, int64_t, Stream) { absent("fill_bytes"); }
+void synchronize(Stream) { absent("synchronize"); }
+Event::Event() { absent("Event"); }
+Event::~Event() = default;
+void Event::record(Stream) { absent("Event::record"); }
+double Event::ms_since(const Event&) const { absent("Event::ms_since"); }
 
 void gather_rows(ConstPointer, int64_t, const int64_t*, int64_t, Pointer, Stream) {
   absent("gather_rows");

@@ -13,6 +13,7 @@
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/cuda/sequence_sums.h"
 #include "kernels/cuda/swiglu.h"
 #include "libpref/base/error.h"
@@ -49,6 +50,15 @@ TEST(NoCuda, RejectsEveryCall) {
       {"rms_norm_backward",
        [&] { rms_norm_backward(f, 1, f, 1, f, f, 0, 1, f, 1, false, f, f, nullptr); }},
       {"rope_rotate", [&] { rope_rotate(f, 2, i, 0, 1, 2, i, f, f, 1, f, 2, nullptr); }},
+      {"device_facts", [&] { device_facts(); }},
+      {"use_device", [&] { use_device(0); }},
+      {"allocate", [&] { allocate(1); }},
+      {"copy_to_device", [&] { copy_to_device(d, d, 0, nullptr); }},
+      {"copy_to_host", [&] { copy_to_host(d, d, 0, nullptr); }},
+      {"copy_on_device", [&] { copy_on_device(d, d, 0, nullptr); }},
+      {"fill_bytes", [&] { fill_bytes(d, 0, 0, nullptr); }},
+      {"synchronize", [&] { synchronize(nullptr); }},
+      {"Event", [&] { Event(); }},
       {"gather_rows", [&] { gather_rows(f, 1, i, 0, f, nullptr); }},
       {"sum_row_groups", [&] { sum_row_groups(f, 1, i, i, i, 0, f, false, nullptr); }},
       {"sequence_sums", [&] { sequence_sums(i, 0, nullptr, 0, nullptr); }},
@@ -63,6 +73,17 @@ TEST(NoCuda, RejectsEveryCall) {
       EXPECT_EQ(std::string(error.what()), "[" + name + "] libpref was built without CUDA.");
     }
   }
+}
+
+// Whoever asks first gets an answer, not an error.
+TEST(NoCuda, CountsNoDevicesAndSaysWhy) {
+#if defined(PREF_HAS_CUDA)
+  GTEST_SKIP() << "this build has CUDA";
+#endif
+  const Devices found = devices();
+  EXPECT_EQ(found.count, 0);
+  EXPECT_EQ(found.architectures, "");
+  EXPECT_NE(found.reason.find("built without CUDA"), std::string::npos) << found.reason;
 }
 
 }  // namespace
