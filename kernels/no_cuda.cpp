@@ -82,18 +82,21 @@ Event::~Event() = default;
 void Event::record(Stream) { absent("Event::record"); }
 double Event::ms_since(const Event&) const { absent("Event::ms_since"); }
 
-void gather_rows(ConstPointer, int64_t, const int64_t*, int64_t, Pointer, Stream) {
+void gather_rows(ConstPointer, int64_t, int64_t, const int64_t*, int64_t, Pointer, Stream) {
   absent("gather_rows");
 }
-void sum_row_groups(Pointer, int64_t, const int64_t*, const int64_t*, const int64_t*, int64_t,
-                    ConstPointer, bool, Stream) {
+void sum_row_groups(Pointer, int64_t, int64_t, const int64_t*, const int64_t*, const int64_t*,
+                    int64_t, ConstPointer, bool, Stream) {
   absent("sum_row_groups");
 }
 
 void sequence_sums(const int64_t*, int64_t, const SequenceSum*, int, Stream) {
   absent("sequence_sums");
 }
-void spread_to_labels(const double*, const int64_t*, int64_t, float*, Stream) {
+void marked_sums(const int64_t*, int64_t, const double*, const float*, double*, double*, Stream) {
+  absent("marked_sums");
+}
+void spread_to_labels(const double*, const int64_t*, int64_t, float*, Stream, const MarkSlopes&) {
   absent("spread_to_labels");
 }
 

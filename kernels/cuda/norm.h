@@ -14,7 +14,8 @@ int64_t sum_of_squares_workspace(int64_t count);
 void sum_of_squares(ConstPointer x, int64_t count, double* workspace, double* total, Stream stream);
 
 /// norm = sqrt(total); factor = min(1, max_norm / (norm + 1e-6)), or 1 where max_norm is 0 (torch's
-/// clip_grad_norm_); non_finite = 1 where the norm is not finite (factor is then 0), else 0.
+/// clip_grad_norm_); non_finite = 1 where the norm is not finite (factor is then 0), left as it was
+/// where it is: once set, it stops every later step until somebody clears it.
 void clip_factor(const double* total, double max_norm, float* norm, float* factor, int* non_finite,
                  Stream stream);
 

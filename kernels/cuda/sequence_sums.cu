@@ -19,10 +19,18 @@ void sequence_sums(const int64_t* first_label, int64_t sequences, const Sequence
          first_label, all);
 }
 
+void marked_sums(const int64_t* first_label, int64_t sequences, const double* mark,
+                 const float* logp, double* marked, double* unlikely, Stream stream) {
+  launch("marked_sums", stream, {sequences, kThreads}, sum_marked<kThreads>, first_label, mark,
+         logp, marked, unlikely);
+}
+
 void spread_to_labels(const double* d_sequence, const int64_t* first_label, int64_t sequences,
-                      float* d_label, Stream stream) {
+                      float* d_label, Stream stream, const MarkSlopes& marks) {
+  require(!marks.mark || (marks.logp && marks.d_marked), ErrorKind::option, "spread_to_labels",
+          "log-probs and derivatives are required beside marks, got none.");
   launch("spread_to_labels", stream, {sequences, kThreads}, spread_sequences<kThreads>, d_sequence,
-         first_label, d_label);
+         first_label, d_label, marks);
 }
 
 }  // namespace pref::kernels::cuda

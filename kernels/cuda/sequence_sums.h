@@ -20,8 +20,22 @@ inline constexpr int kMaxSequenceSums = 4;
 void sequence_sums(const int64_t* first_label, int64_t sequences, const SequenceSum* sums,
                    int count, Stream stream);
 
-/// d_label[l] = d_sequence[s] for every label of s; d_sequence [S] f64, d_label [L] f32.
+/// marked[s] = sum of mark log p, unlikely[s] = sum of mark log(1 - p) (kernels/log_complement.h)
+/// over the labels of s; mark [L] f64, logp [L] f32, out [S] f64.
+void marked_sums(const int64_t* first_label, int64_t sequences, const double* mark,
+                 const float* logp, double* marked, double* unlikely, Stream stream);
+
+/// The derivatives by those two sums [S] f64, with what they were taken of. mark null: none.
+struct MarkSlopes {
+  const double* mark = nullptr;
+  const float* logp = nullptr;
+  const double* d_marked = nullptr;
+  const double* d_unlikely = nullptr;  ///< or null: 0
+};
+
+/// d_label[l] = d_sequence[s] for every label of s, plus mark (d_marked[s] + d_unlikely[s] d log(1 -
+/// p)/d log p) where there are marks; d_sequence [S] f64, d_label [L] f32.
 void spread_to_labels(const double* d_sequence, const int64_t* first_label, int64_t sequences,
-                      float* d_label, Stream stream);
+                      float* d_label, Stream stream, const MarkSlopes& marks = {});
 
 }  // namespace pref::kernels::cuda

@@ -48,7 +48,7 @@ int audit(const AuditArguments& arguments, std::ostream& out) {
   refuse_ignored(settings.data, "audit");
   const auto tokenizer =
       load_tokenizer_for(arguments.model, arguments.chat_template, settings.data);
-  TrainerOptions& run = settings.run;
+  TrainerOptions& run = settings.run = resolved(settings.run, {});
   audit::AuditOptions options{
       .data = settings.data,
       .eval = arguments.eval.value_or(""),

@@ -12,6 +12,8 @@
 #include "libpref/base/option_help.h"
 #include "libpref/base/yaml.h"
 #include "libpref/cli/commands.h"
+#include "libpref/data/hub_cache.h"
+#include "libpref/data/model_folder/model_folder.h"
 #include "libpref/data/unpaired.h"
 #include "libpref/objectives/compat.h"
 #include "libpref/objectives/objective_settings.h"
@@ -35,6 +37,9 @@ constexpr std::array<EnumName<TrainerKind>, 6> enum_names(TrainerKind) {
 struct RunConfig {
   TrainerKind trainer = TrainerKind::dpo;
   std::string model_name_or_path;
+  std::string device = "auto";
+  DType dtype = DType::automatic;
+  bool fp32_gradients = false;
   std::vector<std::string> eval_dataset_name;
   DataOptions data;
   TrainerOptions train;
@@ -52,6 +57,14 @@ struct RunConfig {
         "reference_response), kto (unpaired feedback; pairs are taken apart) or sft (cross-entropy "
         "of the chosen response)");
     visit("model_name_or_path", self.model_name_or_path, any(), "model folder to start from");
+    visit("device", self.device, any(),
+          "cpu, cuda, cuda:N or auto: a CUDA device where this build can use one, else the CPU");
+    visit("dtype", self.dtype, any(),
+          "element type of weights and activations: auto is bfloat16 on a device (16 more bits of "
+          "every weight are kept beside it, so that updates are exact as in float32) and float32 "
+          "on the CPU");
+    visit("fp32_gradients", self.fp32_gradients, any(),
+          "keep gradients in float32 beside bfloat16 weights; worth it for many microbatches");
     visit("eval_dataset_name", self.eval_dataset_name, any(),
           "files of evaluation rows, read like dataset_name");
     visit("loss_type", self.loss_type, any(),
@@ -69,8 +82,8 @@ struct RunConfig {
 };
 
 // Keys that users have in their files and that cannot change what libpref computes here: hub
-// upload, attention switches, data loading of other programs, performance keys of paths that do not
-// exist on a CPU. Reported once, never silently.
+// upload, attention switches, data loading of other programs, types that dtype decides. Reported
+// once, never silently.
 constexpr std::array kIgnored = {"attn_implementation",
                                  "bf16",
                                  "bf16_full_eval",
@@ -83,7 +96,6 @@ constexpr std::array kIgnored = {"attn_implementation",
                                  "do_eval",
                                  "do_train",
                                  "fp16",
-                                 "gradient_checkpointing",
                                  "gradient_checkpointing_kwargs",
                                  "hub_model_id",
                                  "hub_strategy",
@@ -191,8 +203,14 @@ int run_training(const RunConfig& run, const Objective& objective, std::ostream&
       "config",
       "eval_dataset_name has no effect with eval_strategy: no. Set eval_strategy: steps or epoch.");
 
-  Model model = load_model(run.model_name_or_path);
-  log_lines(LogLevel::info, "memory plan:\n" + plan_memory(model.config(), run.train).text());
+  const Placement placement = place(run.device, run.dtype, run.fp32_gradients);
+  const DecoderConfig config = read_decoder_config(resolve_model_folder(run.model_name_or_path));
+  const bool other_reference = run.reference.ref_model_name_or_path.has_value();
+  const MemoryPlan plan = plan_memory(config, run.train, placement, other_reference);
+  log_lines(LogLevel::info, "memory plan:\n" + plan.text());
+  if (const auto free = ops::free_memory(placement.device))
+    require_fits(plan, *free, config, run.train, placement, other_reference);
+  Model model = load_model(run.model_name_or_path, {.placement = placement});
   DataOptions data = run.data;
   data.reference_response = objective.explores();
   const auto load = [&](const std::vector<std::string>& names) {

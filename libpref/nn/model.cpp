@@ -2,6 +2,7 @@
 #include "libpref/nn/model.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include "libpref/base/digest.h"
 #include "libpref/base/error.h"
@@ -32,7 +33,9 @@ Model::Model(DecoderConfig config, std::shared_ptr<const Tokenizer> tokenizer,
              const ModelOptions& options, std::string folder)
     : network_(std::make_unique<Decoder>(
           std::move(config),
-          options.trainable ? options.trainable : [](const std::string&) { return true; })),
+          options.trainable ? options.trainable : [](const std::string&) { return true; },
+          options.placement ? *options.placement
+                            : place(options.device, options.dtype, options.fp32_gradients))),
       tokenizer_(std::move(tokenizer)),
       folder_(std::move(folder)) {
   if (tokenizer_)
@@ -75,9 +78,10 @@ Model load_model(const std::string& name, const ModelOptions& options) {
   check_weights(config, weights);  // before anything of the model's size is allocated
   Model model(std::move(config), options.with_tokenizer ? load_tokenizer(folder) : nullptr, options,
               folder);
-  const StoreTensors tensors(model.network().parameters());
-  for (size_t i = 0; i < tensors.entries().size(); ++i)
-    weights.read_f32(tensors.entries()[i].name, tensors.entries()[i].shape, tensors.data(i));
+  fill_store(model.network().parameters(),
+             [&](const std::string& tensor, const std::vector<int64_t>& shape, float* values) {
+               weights.read_f32(tensor, shape, values);
+             });
   log_info("loaded ", folder, ": ", model.config().model_type, ", ",
            format_count(static_cast<double>(model.network().parameters().num_elements())),
            " parameters",
@@ -86,15 +90,18 @@ Model load_model(const std::string& name, const ModelOptions& options) {
 }
 
 void initialize_weights(Model& model, uint64_t seed, double initializer_range) {
-  uint64_t index = 0;
-  for (const Parameter& p : model.network().parameters().parameters()) {
-    RandomStream stream(seed, "model weights", index++);
-    float* data = p.value.mutable_data_ptr<float>();
+  ParameterStore& store = model.network().parameters();
+  for (size_t index = 0; index < store.parameters().size(); ++index) {
+    const Parameter& p = store.parameters()[index];
+    RandomStream stream(seed, "model weights", index);
+    const at::Tensor values = at::empty(p.shape, at::kFloat);
+    float* data = values.mutable_data_ptr<float>();
     const bool bias = p.parts[0].name.ends_with(".bias");
-    for (int64_t i = 0; i < p.value.numel(); ++i)
+    for (int64_t i = 0; i < values.numel(); ++i)
       data[i] = p.decay ? static_cast<float>(initializer_range * stream.normal())
                 : bias  ? 0.0f
                         : 1.0f;
+    store.set_values(static_cast<int64_t>(index), values);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "libpref/base/options.h"
@@ -23,6 +24,10 @@ struct ModelOptions {
   std::function<bool(const std::string& name)> trainable;
   /// False: weights only, for programs that bring their own ids.
   bool with_tokenizer = true;
+  std::string device = "cpu";            ///< cpu, cuda, cuda:N or auto (place())
+  DType dtype = DType::automatic;        ///< of weights and activations
+  bool fp32_gradients = false;           ///< gradients in f32 beside bf16 weights
+  std::optional<Placement> placement{};  ///< instead of these three
 };
 
 class Model {
@@ -50,8 +55,8 @@ class Model {
   std::string folder_;
 };
 
-/// Loads a Hugging Face folder (llama, mistral, qwen2, qwen3) to f32; bf16 and f16 weights are
-/// widened. Throws missing_input or data, naming file, tensor and what was expected.
+/// Loads a Hugging Face folder (llama, mistral, qwen2, qwen3); bf16 and f16 weights are widened to
+/// f32, which a device keeps exactly beside bf16. Throws missing_input or data, naming file, tensor and what was expected.
 Model load_model(const std::string& folder, const ModelOptions& options = {});
 
 /// Overwrites the weights as transformers initialises them: normal with deviation

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "libpref/base/error.h"
+#include "libpref/ops/tensor_kernels.h"
 
 namespace pref {
 namespace {
@@ -48,18 +49,28 @@ int64_t ParameterStore::declare(const std::string& block_name, std::vector<Param
 
 int64_t ParameterStore::adopt(const std::string& block_name, const std::string& name,
                               at::Tensor tensor, bool decay) {
-  require(tensor.defined() && tensor.is_leaf() && tensor.scalar_type() == at::kFloat &&
-              tensor.dim() >= 1,
-          ErrorKind::option, "parameters", "\"", name,
-          "\" must be an f32 leaf tensor of one or more dimensions to be adopted.");
+  require(tensor.defined() && tensor.is_leaf() && tensor.dim() >= 1, ErrorKind::option,
+          "parameters", "\"", name,
+          "\" must be a leaf tensor of one or more dimensions to be adopted.");
   const int64_t index = declare(block_name, {{name, tensor.sizes().vec()}}, decay);
   adopted_[index] = std::move(tensor);
   return index;
 }
 
-void ParameterStore::allocate(const std::function<bool(const std::string&)>& trainable) {
+void ParameterStore::keep_gradient_wide(int64_t parameter) {
+  blocks_[parameters_[parameter].block].wide_gradient = true;
+}
+
+void ParameterStore::allocate(const std::function<bool(const std::string&)>& trainable,
+                              const Placement& placement) {
   require(!allocated_, ErrorKind::internal, "parameters", "allocate() must be called once.");
+  require(placement.dtype == at::kFloat ||
+              (placement.dtype == at::kBFloat16 && ops::on_device(placement.device)),
+          ErrorKind::option, "parameters",
+          "float32, or bfloat16 on a CUDA device, is required, got ", placement.dtype, " on ",
+          placement.device.str(), ".");
   allocated_ = true;
+  placement_ = placement;
   c10::NoGradGuard no_grad;
   std::vector<int64_t> frozen(blocks_.size(), 0), trained(blocks_.size(), 0);
   for (Parameter& p : parameters_) {
@@ -84,9 +95,17 @@ void ParameterStore::allocate(const std::function<bool(const std::string&)>& tra
       for (size_t b = 0; b < blocks_.size(); ++b) blocks_[b].decayed = trained[b];
   }
   for (size_t b = 0; b < blocks_.size(); ++b) {
-    blocks_[b].trainable = at::zeros({trained[b]}, at::kFloat);
-    blocks_[b].gradient = at::zeros({trained[b]}, at::kFloat);
-    blocks_[b].frozen = at::zeros({frozen[b]}, at::kFloat);
+    const auto zeros = [&](int64_t count, at::ScalarType type) {
+      return at::zeros({count}, at::TensorOptions(type).device(placement.device));
+    };
+    ParameterBlock& block = blocks_[b];
+    block.trainable = zeros(trained[b], placement.dtype);
+    block.gradient = zeros(trained[b], block.wide_gradient ? at::kFloat : placement.gradient);
+    block.frozen = zeros(frozen[b], placement.dtype);
+    if (placement.dtype == at::kBFloat16) {
+      block.remainder = zeros(trained[b], at::kShort);
+      block.frozen_remainder = zeros(frozen[b], at::kShort);
+    }
   }
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
@@ -96,6 +115,11 @@ void ParameterStore::allocate(const std::function<bool(const std::string&)>& tra
     };
     const at::Tensor place = view(p.trainable ? block.trainable : block.frozen);
     if (adopted_[i].defined()) {
+      require(
+          adopted_[i].scalar_type() == placement.dtype && adopted_[i].device() == placement.device,
+          ErrorKind::option, "parameters", "\"", p.parts[0].name, "\" must be ", placement.dtype,
+          " on ", placement.device.str(), " to be adopted, got ", adopted_[i].scalar_type(), " on ",
+          adopted_[i].device().str(), ".");
       place.copy_(adopted_[i].detach());
       adopted_[i].set_data(place);
       p.value = adopted_[i];
@@ -105,9 +129,42 @@ void ParameterStore::allocate(const std::function<bool(const std::string&)>& tra
     p.value.set_requires_grad(p.trainable);
     if (p.trainable) {
       p.gradient = view(block.gradient);
+      if (p.gradient.scalar_type() != p.value.scalar_type())
+        p.value.set_grad_dtype(p.gradient.scalar_type());
       p.value.mutable_grad() = p.gradient;
     }
   }
+}
+
+namespace {
+
+// The leaf's run of a flat buffer.
+at::Tensor run_of(const Parameter& p, const at::Tensor& flat) {
+  return flat.narrow(0, p.offset, elements(p.shape));
+}
+
+}  // namespace
+
+at::Tensor ParameterStore::values(int64_t parameter) const {
+  const Parameter& p = parameters_[parameter];
+  const ParameterBlock& block = blocks_[p.block];
+  const at::Tensor own = run_of(p, p.trainable ? block.trainable : block.frozen);
+  if (own.scalar_type() == at::kFloat) return own.cpu().view(p.shape);
+  const at::Tensor remainder = run_of(p, p.trainable ? block.remainder : block.frozen_remainder);
+  return ops::joined_master(own, remainder).cpu().view(p.shape);
+}
+
+void ParameterStore::set_values(int64_t parameter, const at::Tensor& values) {
+  const c10::NoGradGuard no_grad;
+  const Parameter& p = parameters_[parameter];
+  const ParameterBlock& block = blocks_[p.block];
+  const at::Tensor own = run_of(p, p.trainable ? block.trainable : block.frozen);
+  if (own.scalar_type() == at::kFloat) {
+    own.copy_(values.reshape({-1}));
+    return;
+  }
+  const at::Tensor remainder = run_of(p, p.trainable ? block.remainder : block.frozen_remainder);
+  ops::split_master(values.reshape({-1}).to(own.device()), own, remainder);
 }
 
 Weight ParameterStore::weight(int64_t parameter) const {

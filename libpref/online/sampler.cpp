@@ -102,6 +102,7 @@ at::Tensor prefill(Decoder& network, std::span<const std::vector<int32_t>> promp
   const at::Tensor hidden = network.run(
       at::tensor(at::ArrayRef<int64_t>(tokens), at::kLong),
       at::tensor(at::ArrayRef<int64_t>(positions), at::kLong),
+      *std::max_element(positions.begin(), positions.end()) + 1,
       [&](int64_t layer, const at::Tensor& qkv) {
         for (const Segment& s : segments)
           for (int64_t i = 0; i < s.length; ++i)
@@ -115,6 +116,7 @@ at::Tensor prefill(Decoder& network, std::span<const std::vector<int32_t>> promp
 at::Tensor decode(Decoder& network, const std::vector<int64_t>& tokens, KeyValueCache& cache) {
   return network.run(at::tensor(at::ArrayRef<int64_t>(tokens), at::kLong),
                      at::tensor(at::ArrayRef<int64_t>(cache.lengths()), at::kLong),
+                     *std::max_element(cache.lengths().begin(), cache.lengths().end()) + 1,
                      [&](int64_t layer, const at::Tensor& qkv) {
                        for (size_t b = 0; b < tokens.size(); ++b)
                          cache.store(layer, static_cast<int64_t>(b), cache.lengths()[b],
@@ -158,6 +160,8 @@ std::vector<Reply> sample_replies(Decoder& network, std::span<const std::vector<
                                   int32_t eos_id, const SampleOptions& options) {
   check_options(options, "sample");
   c10::NoGradGuard no_grad;
+  require(network.parameters().holds_plain_values(), ErrorKind::option, "sample",
+          "a network on the CPU is required; this one is on a device.");
   std::vector<Reply> replies(prompts.size());
   if (prompts.empty()) return replies;
   size_t longest = 0;

@@ -250,6 +250,8 @@ std::shared_ptr<const AttentionPlan> make_attention_plan(const std::vector<Segme
   require(shape.key_heads > 0 && shape.query_heads % shape.key_heads == 0, ErrorKind::option,
           "attention", "query heads must be a multiple of key heads, got ", shape.query_heads,
           " and ", shape.key_heads, ".");
+  require(shape.soft_cap == 0, ErrorKind::option, "attention",
+          "attention on the CPU has no soft cap; 0 is required, got ", shape.soft_cap, ".");
   auto plan = std::make_shared<AttentionPlan>();
   if (shape.scale == 0) shape.scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   plan->shape = shape;

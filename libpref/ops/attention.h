@@ -16,8 +16,9 @@ namespace pref::ops {
 
 struct AttentionShape {
   int64_t query_heads, key_heads, head_dim;
-  int64_t window = 0;  ///< keys visible to a query, itself included; 0 = all earlier ones
-  double scale = 0;    ///< of the scores; 0 = 1/sqrt(head_dim)
+  int64_t window = 0;   ///< keys visible to a query, itself included; 0 = all earlier ones
+  double scale = 0;     ///< of the scores; 0 = 1/sqrt(head_dim)
+  double soft_cap = 0;  ///< soft_cap tanh(score / soft_cap), on a device only; 0 = none
 };
 
 /// Which tiles of the score matrix a packed batch computes, with their masks. Made once per batch

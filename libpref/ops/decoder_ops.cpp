@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libpref/ops/decoder_ops.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
@@ -10,17 +9,16 @@
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
 #include <optional>
 
-#include "kernels/gather.h"
-#include "kernels/rms_norm.h"
-#include "kernels/rope.h"
-#include "kernels/swiglu.h"
 #include "libpref/base/error.h"
+#include "libpref/ops/device.h"
 #include "libpref/ops/flops.h"
+#include "libpref/ops/matrix_product.h"
 
 namespace pref::ops {
 namespace {
@@ -30,15 +28,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Rows per task of `width` elements each: enough work to pay for waking a thread.
-int64_t row_grain(int64_t width) {
-  return std::max<int64_t>(1, 16384 / std::max<int64_t>(width, 1));
-}
-
-void check_matrix(const Tensor& x, const char* where, int64_t columns) {
-  require(x.dim() == 2 && x.size(1) == columns && x.scalar_type() == at::kFloat, ErrorKind::option,
-          where, "an f32 matrix with ", columns, " columns is required, got ", x.sizes(), " ",
-          x.scalar_type(), ".");
+void check_matrix(const Tensor& x, const char* where, int64_t columns, const Tensor& weight) {
+  require(x.dim() == 2 && x.size(1) == columns && x.scalar_type() == weight.scalar_type() &&
+              (x.scalar_type() == at::kFloat || on_device(x)),
+          ErrorKind::option, where,
+          on_device(x) ? "a matrix of the weight's type" : "an f32 matrix", " with ", columns,
+          " columns is required, got ", x.sizes(), " ", x.scalar_type(), ".");
 }
 
 // A tensor that autograd does not see as an input: a gradient buffer, which may be undefined.
@@ -61,115 +56,134 @@ GradientTarget gradient_target(const Tensor& value, const Tensor& gradient) {
   return {fresh, fresh};
 }
 
+Tensor inverse_rms_for(const Tensor& x) {
+  return at::empty({x.size(0)}, x.options().dtype(at::kFloat).requires_grad(false));
+}
+
+// What stands before a matrix product and is computed again in the backward pass.
+enum class Source { plain, norm, swiglu };
+
 struct LinearFunction : Function<LinearFunction> {
+  // x: the input, the norm's input, or gate and up.
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const std::optional<Tensor>& bias, const std::optional<Tensor>& residual,
-                        const Buffer& weight_gradient, const Buffer& bias_gradient) {
-    context->save_for_backward({x, weight});
+                        const std::optional<Tensor>& norm_weight, const Buffer& weight_gradient,
+                        const Buffer& bias_gradient, const Buffer& norm_gradient, Source source,
+                        double eps) {
+    Tensor inverse_rms, input = x;
+    if (source == Source::norm) {
+      input = at::empty_like(x);
+      inverse_rms = inverse_rms_for(x);
+      rms_norm_rows(x, *norm_weight, eps, input, inverse_rms);
+    } else if (source == Source::swiglu) {
+      input = swiglu_rows(x);
+    }
+    context->save_for_backward({x, weight, norm_weight.value_or(Tensor()), inverse_rms});
     context->saved_data["weight_gradient"] = weight_gradient.tensor;
     context->saved_data["bias_gradient"] = bias_gradient.tensor;
+    context->saved_data["norm_gradient"] = norm_gradient.tensor;
+    context->saved_data["source"] = static_cast<int64_t>(source);
+    context->saved_data["eps"] = eps;
     // Autograd numbers the inputs that are there.
-    context->saved_data["bias_input"] = bias ? 2 : -1;
-    context->saved_data["residual_input"] = residual ? (bias ? 3 : 2) : -1;
+    int64_t next = 2;
+    context->saved_data["bias_input"] = bias ? next++ : -1;
+    context->saved_data["residual_input"] = residual ? next++ : -1;
+    context->saved_data["norm_input"] = norm_weight ? next++ : -1;
     detail::count_body_flops(2.0 * x.size(0) * weight.numel());
-    if (!residual) return bias ? at::addmm(*bias, x, weight.t()) : at::mm(x, weight.t());
-    Tensor out = at::addmm(*residual, x, weight.t());
+    if (!residual) return bias ? at::addmm(*bias, input, weight.t()) : at::mm(input, weight.t());
+    Tensor out = at::addmm(*residual, input, weight.t());
     if (bias) out.add_(*bias);
     return out;
   }
+
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &weight = saved[1];
+    const Tensor &x = saved[0], &weight = saved[1], &norm_weight = saved[2],
+                 &inverse_rms = saved[3];
+    const auto source = static_cast<Source>(context->saved_data["source"].toInt());
     const auto needs = [&](const char* input) {
       const int64_t index = context->saved_data[input].toInt();
       return index >= 0 && context->needs_input_grad(index);
     };
     const Tensor dy = grads[0].contiguous();
-    Tensor dx, dw, db;
     const double flops = 2.0 * x.size(0) * weight.numel();
-    if (context->needs_input_grad(0)) {
-      dx = at::mm(dy, weight);
-      detail::count_body_flops(flops);
-    }
+    Tensor dw, db, d_norm;
     if (context->needs_input_grad(1)) {
+      Tensor input = x;
+      if (source == Source::norm) {
+        input = at::empty_like(x);
+        rms_norm_rows(x, norm_weight, context->saved_data["eps"].toDouble(), input,
+                      inverse_rms_for(x));
+      } else if (source == Source::swiglu) {
+        input = swiglu_rows(x);
+      }
       auto target = gradient_target(weight, context->saved_data["weight_gradient"].toTensor());
-      target.buffer.addmm_(dy.t(), x);
+      add_product(target.buffer, dy.t(), input);
       dw = target.returned;
       detail::count_body_flops(flops);
     }
     if (needs("bias_input")) {
-      const Tensor column_sum = dy.sum(0);
+      const Tensor column_sum = dy.sum(0, false, at::kFloat);
       const Tensor buffer = context->saved_data["bias_gradient"].toTensor();
       if (buffer.defined())
         buffer.add_(column_sum);
       else
-        db = column_sum;
+        db = column_sum.to(dy.scalar_type());
     }
-    return {dx, dw, db, needs("residual_input") ? dy : Tensor(), Tensor(), Tensor()};
+    Tensor dx;
+    if (context->needs_input_grad(0) || needs("norm_input")) {
+      dx = at::mm(dy, weight);
+      detail::count_body_flops(flops);
+      if (source == Source::norm) {
+        const auto target =
+            needs("norm_input")
+                ? gradient_target(norm_weight, context->saved_data["norm_gradient"].toTensor())
+                : GradientTarget{at::zeros({norm_weight.size(0)}, inverse_rms.options()), Tensor()};
+        rms_norm_rows_backward(dx, x, norm_weight, inverse_rms, dx, target.buffer);
+        d_norm = target.returned;
+      } else if (source == Source::swiglu) {
+        dx = swiglu_rows_backward(dx, x);
+      }
+    }
+    variable_list out(10);
+    out[0] = dx;
+    out[1] = dw;
+    out[2] = db;
+    if (needs("residual_input")) out[3] = dy;
+    out[4] = d_norm;
+    return out;
   }
 };
 
 struct EmbeddingFunction : Function<EmbeddingFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& tokens, const Tensor& weight,
-                        const Buffer& gradient) {
-    context->save_for_backward({tokens, weight});
+                        const Buffer& gradient, const RowGroupTensors& groups) {
+    context->save_for_backward({tokens, weight, groups.target, groups.begin, groups.source});
     context->saved_data["gradient"] = gradient.tensor;
-    const int64_t count = tokens.numel(), vocab = weight.size(0), width = weight.size(1);
-    const int64_t* ids = tokens.const_data_ptr<int64_t>();
-    for (int64_t i = 0; i < count; ++i)
-      require(ids[i] >= 0 && ids[i] < vocab, ErrorKind::data, "embedding", "token[", i,
-              "] = ", ids[i], " is outside [0, ", vocab,
-              "). Was the tokenizer built for another model?");
-    Tensor out = at::empty({count, width}, weight.options().requires_grad(false));
-    at::parallel_for(0, count, row_grain(width), [&](int64_t begin, int64_t end) {
-      kernels::gather_rows(weight.const_data_ptr<float>(), width, ids + begin, end - begin,
-                           out.mutable_data_ptr<float>() + begin * width);
-    });
-    return out;
+    return take_rows(weight, tokens);
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    if (!context->needs_input_grad(1)) return {Tensor(), Tensor(), Tensor()};
-    const Tensor dy = grads[0].contiguous();
+    variable_list out(4);
+    if (!context->needs_input_grad(1)) return out;
+    const Tensor &tokens = saved[0], dy = grads[0].contiguous();
+    RowGroupTensors groups{saved[2], saved[3], saved[4]};
+    if (on_device(dy) && !groups.defined()) {
+      const Tensor ids = tokens.cpu();
+      groups = row_groups_on(dy.device(), ids.const_data_ptr<int64_t>(), ids.numel());
+    }
     auto target = gradient_target(saved[1], context->saved_data["gradient"].toTensor());
-    const int64_t width = dy.size(1);
-    // Threads split columns, so that every sum keeps its order.
-    at::parallel_for(0, width, 64, [&](int64_t begin, int64_t end) {
-      kernels::scatter_add_rows(target.buffer.mutable_data_ptr<float>(), width,
-                                saved[0].const_data_ptr<int64_t>(), dy.size(0),
-                                dy.const_data_ptr<float>(), begin, end);
-    });
-    return {Tensor(), target.returned, Tensor()};
+    add_rows(target.buffer, tokens.const_data_ptr<int64_t>(), groups, dy);
+    out[1] = target.returned;
+    return out;
   }
 };
-
-// Runs f(begin, end, d_weight) over row ranges and adds the ranges' d_weight [width] into `total`
-// in range order: the sum depends on the row count alone, not on how many threads ran.
-template <class F>
-void reduce_over_rows(int64_t rows, int64_t width, float* total, const F& f) {
-  constexpr int64_t kRowsPerPart = 128;
-  const int64_t parts = (rows + kRowsPerPart - 1) / kRowsPerPart;
-  Tensor partial = at::zeros({parts, width}, at::kFloat);
-  float* data = partial.mutable_data_ptr<float>();
-  at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p)
-      f(p * kRowsPerPart, std::min(rows, (p + 1) * kRowsPerPart), data + p * width);
-  });
-  for (int64_t p = 0; p < parts; ++p)
-    for (int64_t j = 0; j < width; ++j) total[j] += data[p * width + j];
-}
 
 struct RmsNormFunction : Function<RmsNormFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const Buffer& gradient, double eps) {
-    const int64_t rows = x.size(0), width = x.size(1);
-    Tensor y = at::empty_like(x), inverse_rms = at::empty({rows}, x.options().requires_grad(false));
-    at::parallel_for(0, rows, row_grain(width), [&](int64_t begin, int64_t end) {
-      kernels::rms_norm_forward(x.const_data_ptr<float>() + begin * width, end - begin, width,
-                                width, weight.const_data_ptr<float>(), static_cast<float>(eps),
-                                y.mutable_data_ptr<float>() + begin * width, width,
-                                inverse_rms.mutable_data_ptr<float>() + begin);
-    });
+    Tensor y = at::empty_like(x), inverse_rms = inverse_rms_for(x);
+    rms_norm_rows(x, weight, eps, y, inverse_rms);
     context->save_for_backward({x, weight, inverse_rms});
     context->saved_data["gradient"] = gradient.tensor;
     return y;
@@ -177,22 +191,12 @@ struct RmsNormFunction : Function<RmsNormFunction> {
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &weight = saved[1], &inverse_rms = saved[2];
-    const Tensor dy = grads[0].contiguous();
-    const int64_t rows = x.size(0), width = x.size(1);
-    const bool trained = context->needs_input_grad(1);
     Tensor dx = at::empty_like(x);
-    const auto target = trained
-                            ? gradient_target(weight, context->saved_data["gradient"].toTensor())
-                            : GradientTarget{at::zeros({width}, at::kFloat), Tensor()};
-    reduce_over_rows(rows, width, target.buffer.mutable_data_ptr<float>(),
-                     [&](int64_t begin, int64_t end, float* part) {
-                       kernels::rms_norm_backward(
-                           dy.const_data_ptr<float>() + begin * width, width,
-                           x.const_data_ptr<float>() + begin * width, width,
-                           weight.const_data_ptr<float>(),
-                           inverse_rms.const_data_ptr<float>() + begin, end - begin, width,
-                           dx.mutable_data_ptr<float>() + begin * width, width, false, part);
-                     });
+    const auto target =
+        context->needs_input_grad(1)
+            ? gradient_target(weight, context->saved_data["gradient"].toTensor())
+            : GradientTarget{at::zeros({weight.size(0)}, inverse_rms.options()), Tensor()};
+    rms_norm_rows_backward(grads[0].contiguous(), x, weight, inverse_rms, dx, target.buffer);
     return {dx, target.returned, Tensor(), Tensor()};
   }
 };
@@ -201,17 +205,13 @@ struct HeadNormFunction : Function<HeadNormFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& qkv, const Tensor& q_weight,
                         const Tensor& k_weight, const Buffer& q_gradient, const Buffer& k_gradient,
                         int64_t query_heads, int64_t key_heads, int64_t head_dim, double eps) {
-    const int64_t rows = qkv.size(0), normed = query_heads + key_heads, stride = qkv.size(1);
+    const int64_t normed = query_heads + key_heads;
     Tensor out = qkv.clone();
-    Tensor inverse_rms = at::empty({normed, rows}, qkv.options().requires_grad(false));
-    at::parallel_for(0, normed, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t h = begin; h < end; ++h)
-        kernels::rms_norm_forward(
-            qkv.const_data_ptr<float>() + h * head_dim, rows, head_dim, stride,
-            (h < query_heads ? q_weight : k_weight).const_data_ptr<float>(),
-            static_cast<float>(eps), out.mutable_data_ptr<float>() + h * head_dim, stride,
-            inverse_rms.mutable_data_ptr<float>() + h * rows);
-    });
+    Tensor inverse_rms =
+        at::empty({normed, qkv.size(0)}, qkv.options().dtype(at::kFloat).requires_grad(false));
+    for (int64_t h = 0; h < normed; ++h)
+      rms_norm_rows(qkv.narrow(1, h * head_dim, head_dim), h < query_heads ? q_weight : k_weight,
+                    eps, out.narrow(1, h * head_dim, head_dim), inverse_rms[h]);
     context->save_for_backward({qkv, q_weight, k_weight, inverse_rms});
     context->saved_data["q_gradient"] = q_gradient.tensor;
     context->saved_data["k_gradient"] = k_gradient.tensor;
@@ -222,58 +222,50 @@ struct HeadNormFunction : Function<HeadNormFunction> {
     const auto saved = context->get_saved_variables();
     const Tensor &qkv = saved[0], &inverse_rms = saved[3];
     const int64_t query_heads = context->saved_data["query_heads"].toInt();
-    const int64_t rows = qkv.size(0), normed = inverse_rms.size(0), head_dim = saved[1].size(0),
-                  stride = qkv.size(1);
+    const int64_t normed = inverse_rms.size(0), head_dim = saved[1].size(0);
     const Tensor dy = grads[0].contiguous();
     Tensor dx = dy.clone();  // v's part passes through
-    Tensor partial = at::zeros({normed, head_dim}, at::kFloat);
-    at::parallel_for(0, normed, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t h = begin; h < end; ++h)
-        kernels::rms_norm_backward(dy.const_data_ptr<float>() + h * head_dim, stride,
-                                   qkv.const_data_ptr<float>() + h * head_dim, stride,
-                                   saved[h < query_heads ? 1 : 2].const_data_ptr<float>(),
-                                   inverse_rms.const_data_ptr<float>() + h * rows, rows, head_dim,
-                                   dx.mutable_data_ptr<float>() + h * head_dim, stride, false,
-                                   partial.mutable_data_ptr<float>() + h * head_dim);
-    });
+    GradientTarget targets[2];
+    for (int side = 0; side < 2; ++side)
+      targets[side] =
+          context->needs_input_grad(1 + side)
+              ? gradient_target(
+                    saved[1 + side],
+                    context->saved_data[side == 0 ? "q_gradient" : "k_gradient"].toTensor())
+              : GradientTarget{at::zeros({head_dim}, inverse_rms.options()), Tensor()};
+    for (int64_t h = 0; h < normed; ++h) {
+      const int side = h < query_heads ? 0 : 1;
+      const auto head = [&](const Tensor& x) { return x.narrow(1, h * head_dim, head_dim); };
+      rms_norm_rows_backward(head(dy), head(qkv), saved[1 + side], inverse_rms[h], head(dx),
+                             targets[side].buffer);
+    }
     variable_list out(9);
     out[0] = dx;
-    for (int side = 0; side < 2; ++side) {
-      if (!context->needs_input_grad(1 + side)) continue;
-      auto target = gradient_target(
-          saved[1 + side], context->saved_data[side == 0 ? "q_gradient" : "k_gradient"].toTensor());
-      target.buffer.add_(side == 0 ? partial.narrow(0, 0, query_heads).sum(0)
-                                   : partial.narrow(0, query_heads, normed - query_heads).sum(0));
-      out[1 + side] = target.returned;
-    }
+    out[1] = targets[0].returned;
+    out[2] = targets[1].returned;
     return out;
   }
 };
 
 struct RopeFunction : Function<RopeFunction> {
-  static Tensor rotate(const Tensor& x, const Tensor& positions, const Tensor& cosine,
-                       const Tensor& sine, int64_t heads, int64_t head_dim, int direction) {
-    Tensor out = x.clone(at::MemoryFormat::Contiguous);
-    const int64_t stride = x.size(1);
-    at::parallel_for(0, x.size(0), row_grain(stride), [&](int64_t begin, int64_t end) {
-      kernels::rope_rotate(out.mutable_data_ptr<float>() + begin * stride, end - begin, stride,
-                           heads, head_dim, positions.const_data_ptr<int64_t>() + begin,
-                           cosine.const_data_ptr<float>(), sine.const_data_ptr<float>(), direction);
-    });
-    return out;
-  }
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& positions,
                         const Tensor& cosine, const Tensor& sine, int64_t heads, int64_t head_dim) {
+    context->mark_dirty({x});
     context->save_for_backward({positions, cosine, sine});
     context->saved_data["heads"] = heads;
     context->saved_data["head_dim"] = head_dim;
-    return rotate(x, positions, cosine, sine, heads, head_dim, +1);
+    rope_rows(x, positions, cosine, sine, heads, head_dim, +1);
+    return x;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
     variable_list out(6);
-    out[0] = rotate(grads[0], saved[0], saved[1], saved[2], context->saved_data["heads"].toInt(),
-                    context->saved_data["head_dim"].toInt(), -1);
+    // In place where nobody else holds the gradient.
+    Tensor dx = std::move(grads[0]);
+    if (!dx.is_contiguous() || dx.use_count() > 1) dx = dx.clone(at::MemoryFormat::Contiguous);
+    rope_rows(dx, saved[0], saved[1], saved[2], context->saved_data["heads"].toInt(),
+              context->saved_data["head_dim"].toInt(), -1);
+    out[0] = dx;
     return out;
   }
 };
@@ -281,59 +273,109 @@ struct RopeFunction : Function<RopeFunction> {
 struct SwigluFunction : Function<SwigluFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& gate_up) {
     context->save_for_backward({gate_up});
-    const int64_t rows = gate_up.size(0), width = gate_up.size(1) / 2;
-    Tensor y = at::empty({rows, width}, gate_up.options().requires_grad(false));
-    at::parallel_for(0, rows, row_grain(width), [&](int64_t begin, int64_t end) {
-      kernels::swiglu_forward(gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin,
-                              width, y.mutable_data_ptr<float>() + begin * width);
-    });
-    return y;
+    return swiglu_rows(gate_up);
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
-    const Tensor gate_up = context->get_saved_variables()[0];
-    const Tensor dy = grads[0].contiguous();
-    const int64_t rows = gate_up.size(0), width = gate_up.size(1) / 2;
-    Tensor out = at::empty_like(gate_up);
-    at::parallel_for(0, rows, row_grain(width), [&](int64_t begin, int64_t end) {
-      kernels::swiglu_backward(dy.const_data_ptr<float>() + begin * width,
-                               gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin,
-                               width, out.mutable_data_ptr<float>() + begin * 2 * width);
-    });
-    return {out};
+    return {swiglu_rows_backward(grads[0].contiguous(), context->get_saved_variables()[0])};
+  }
+};
+
+using Step = std::function<Tensor(const Tensor&)>;
+
+struct RecomputedFunction : Function<RecomputedFunction> {
+  struct Holder : torch::CustomClassHolder {
+    explicit Holder(Step s) : step(std::move(s)) {}
+    Step step;
+  };
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& anchor,
+                        const Step& step) {
+    (void)anchor;
+    context->save_for_backward({x});
+    context->saved_data["step"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(step));
+    return step(x);  // grad mode is off in here
+  }
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const bool wanted = context->needs_input_grad(0);
+    Tensor x = context->get_saved_variables()[0].detach();
+    x.set_requires_grad(wanted);
+    Tensor y;
+    {
+      const at::AutoGradMode on(true);
+      y = c10::static_intrusive_pointer_cast<Holder>(context->saved_data["step"].toCapsule())
+              ->step(x);
+    }
+    if (y.requires_grad()) torch::autograd::backward({y}, {grads[0]});
+    return {wanted ? x.grad() : Tensor(), Tensor(), Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, const Weight& weight, const Weight& bias,
-                  const at::Tensor& residual) {
-  check_matrix(x, "linear", weight.value.size(1));
+Tensor linear(const Tensor& x, const Weight& weight, const Weight& bias, const Tensor& residual) {
+  check_matrix(x, "linear", weight.value.size(1), weight.value);
   return LinearFunction::apply(x, weight.value, optional(bias.value), optional(residual),
-                               Buffer{weight.gradient}, Buffer{bias.gradient});
+                               std::optional<Tensor>(), Buffer{weight.gradient},
+                               Buffer{bias.gradient}, Buffer{}, Source::plain, 0.0);
 }
 
-at::Tensor embedding(const at::Tensor& tokens, const Weight& weight) {
-  return EmbeddingFunction::apply(tokens, weight.value, Buffer{weight.gradient});
+Tensor norm_linear(const Tensor& x, const Weight& norm, double eps, const Weight& weight,
+                   const Weight& bias) {
+  check_matrix(x, "norm_linear", weight.value.size(1), weight.value);
+  return LinearFunction::apply(x.contiguous(), weight.value, optional(bias.value),
+                               std::optional<Tensor>(), optional(norm.value),
+                               Buffer{weight.gradient}, Buffer{bias.gradient},
+                               Buffer{norm.gradient}, Source::norm, eps);
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const Weight& weight, double eps) {
-  check_matrix(x, "rms_norm", weight.value.size(0));
+Tensor swiglu_linear(const Tensor& gate_up, const Weight& weight, const Weight& bias,
+                     const Tensor& residual) {
+  check_matrix(gate_up, "swiglu_linear", 2 * weight.value.size(1), weight.value);
+  return LinearFunction::apply(gate_up.contiguous(), weight.value, optional(bias.value),
+                               optional(residual), std::optional<Tensor>(), Buffer{weight.gradient},
+                               Buffer{bias.gradient}, Buffer{}, Source::swiglu, 0.0);
+}
+
+void check_tokens(at::ArrayRef<int64_t> tokens, int64_t vocab, const char* where) {
+  for (size_t i = 0; i < tokens.size(); ++i)
+    require(tokens[i] >= 0 && tokens[i] < vocab, ErrorKind::data, where, "token[", i,
+            "] = ", tokens[i], " is outside [0, ", vocab,
+            "). Was the tokenizer built for another model?");
+}
+
+Tensor embedding(const Tensor& tokens, const Weight& weight, const RowGroupTensors& groups) {
+  if (!on_device(weight.value))
+    check_tokens({tokens.const_data_ptr<int64_t>(), static_cast<size_t>(tokens.numel())},
+                 weight.value.size(0), "embedding");
+  return EmbeddingFunction::apply(tokens, weight.value, Buffer{weight.gradient}, groups);
+}
+
+Tensor rms_norm(const Tensor& x, const Weight& weight, double eps) {
+  check_matrix(x, "rms_norm", weight.value.size(0), weight.value);
   return RmsNormFunction::apply(x.contiguous(), weight.value, Buffer{weight.gradient}, eps);
 }
 
-at::Tensor head_norm(const at::Tensor& qkv, const Weight& q_weight, const Weight& k_weight,
-                     int64_t query_heads, int64_t key_heads, int64_t head_dim, double eps) {
-  check_matrix(qkv, "head_norm", (query_heads + 2 * key_heads) * head_dim);
+Tensor head_norm(const Tensor& qkv, const Weight& q_weight, const Weight& k_weight,
+                 int64_t query_heads, int64_t key_heads, int64_t head_dim, double eps) {
+  check_matrix(qkv, "head_norm", (query_heads + 2 * key_heads) * head_dim, q_weight.value);
   return HeadNormFunction::apply(qkv.contiguous(), q_weight.value, k_weight.value,
                                  Buffer{q_weight.gradient}, Buffer{k_weight.gradient}, query_heads,
                                  key_heads, head_dim, eps);
 }
 
-at::Tensor rope(const at::Tensor& qkv, const at::Tensor& positions, const at::Tensor& cosine,
-                const at::Tensor& sine, int64_t heads, int64_t head_dim) {
+Tensor rope(const Tensor& qkv, const Tensor& positions, const Tensor& cosine, const Tensor& sine,
+            int64_t heads, int64_t head_dim) {
+  return rope_(qkv.clone(at::MemoryFormat::Contiguous), positions, cosine, sine, heads, head_dim);
+}
+
+Tensor rope_(const Tensor& qkv, const Tensor& positions, const Tensor& cosine, const Tensor& sine,
+             int64_t heads, int64_t head_dim) {
   return RopeFunction::apply(qkv, positions, cosine, sine, heads, head_dim);
 }
 
-at::Tensor swiglu(const at::Tensor& gate_up) { return SwigluFunction::apply(gate_up.contiguous()); }
+Tensor swiglu(const Tensor& gate_up) { return SwigluFunction::apply(gate_up.contiguous()); }
+
+Tensor recomputed(const Step& f, const Tensor& x, const Tensor& anchor) {
+  return RecomputedFunction::apply(x, anchor, f);
+}
 
 }  // namespace pref::ops

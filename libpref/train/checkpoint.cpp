@@ -2,6 +2,7 @@
 #include "libpref/train/checkpoint.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <array>
 #include <nlohmann/json.hpp>
@@ -13,24 +14,27 @@
 namespace pref {
 namespace {
 
-// The optimizer's moments: exp_avg.<block>, exp_avg_sq.<block>, flat.
+// The optimizer's moments as f32: exp_avg.<block>, exp_avg_sq.<block>, flat.
 struct MomentTensors : TensorSource {
   explicit MomentTensors(const AdamW& optimizer) {
-    const auto add = [&](const char* name, const std::vector<at::Tensor>& moments) {
-      for (size_t b = 0; b < moments.size(); ++b) {
+    const auto add = [&](const char* name, const std::vector<at::Tensor>& blocks) {
+      for (size_t b = 0; b < blocks.size(); ++b) {
         entries.push_back(
-            {.name = std::string(name) + "." + std::to_string(b), .shape = {moments[b].numel()}});
-        data.push_back(moments[b].mutable_data_ptr<float>());
+            {.name = std::string(name) + "." + std::to_string(b), .shape = {blocks[b].numel()}});
+        moments.push_back(blocks[b]);
       }
     };
     add("exp_avg", optimizer.exp_avg());
     add("exp_avg_sq", optimizer.exp_avg_sq());
   }
   std::span<const std::byte> bytes(size_t i) override {
-    return std::as_bytes(std::span<const float>(data[i], entries[i].elements()));
+    on_host = moments[i].to(at::kFloat).cpu();
+    return std::as_bytes(
+        std::span<const float>(on_host.const_data_ptr<float>(), entries[i].elements()));
   }
   std::vector<TensorEntry> entries;
-  std::vector<float*> data;
+  std::vector<at::Tensor> moments;
+  at::Tensor on_host;  // what bytes() gave last
 };
 
 uint64_t total_bytes(const std::vector<TensorEntry>& entries) {
@@ -102,8 +106,10 @@ TrainingState load_training_state(const Checkpoint& checkpoint,
     require(found != nullptr && found->shape == wanted.shape, ErrorKind::data, "resume",
             moments_file.path(), ": \"", wanted.name, "\" of ", wanted.elements(),
             " elements is required. Was another set of parameters trained?");
+    const at::Tensor values = at::empty({found->elements()}, at::kFloat);
     convert_to_f32(found->type, moments_file.bytes(*found).data(), found->elements(),
-                   moments.data[i]);
+                   values.mutable_data_ptr<float>());
+    moments.moments[i].copy_(values);
   }
 
   const auto json = nlohmann::json::parse(checkpoint.state_text("training"));

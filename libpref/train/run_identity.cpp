@@ -60,7 +60,8 @@ std::map<std::string, std::string> run_identity(const Objective& objective,
   for (const auto& option : describe_options(options))
     if (std::find(kFixed.begin(), kFixed.end(), option.name) != kFixed.end() ||
         option.name == "shuffle" || option.name == "tokens_per_microbatch" ||
-        option.name == "logits_budget_mb")
+        option.name == "logits_budget_mb" || option.name == "logits_dtype" ||
+        option.name == "adam_moments_dtype")
       identity[option.name] = option.value;
   return identity;
 }

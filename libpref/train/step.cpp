@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "libpref/base/error.h"
+#include "libpref/ops/device.h"
 
 namespace pref {
 namespace {
@@ -57,56 +58,133 @@ std::span<const double> ReferenceLogps::row(int64_t index) const {
   return std::span(values_).subspan(first_[index], first_[index + 1] - first_[index]);
 }
 
-PreferenceStep::PreferenceStep(Network& network, const Objective& objective, StepOptions options)
-    : network_(network),
-      objective_(objective),
-      options_(options),
-      head_(network.lm_head(), options.head) {}
+// What a microbatch was computed from, and what came of it.
+struct PreferenceStep::Pending::Microbatch {
+  PackedBatch batch;  // on a device only its plan is kept
+  std::vector<double> ref_logp, ref_marked, coupled;
+  RowInputs inputs;
+  Labels labels;
+  SequenceStatistics statistics;    // of the CPU
+  std::optional<RowLosses> losses;  // likewise
+  DeviceStatistics device_statistics;
+};
 
-PreferenceStep::Result PreferenceStep::run(std::span<const TokenizedRow> rows,
-                                           std::span<const int64_t> indices,
-                                           const ReferenceLogps& reference,
-                                           const Normalizers& normalizers, const Inspect& inspect,
-                                           std::span<const double> coupled, bool with_gradient) {
-  Result result;
+PreferenceStep::Pending::Pending() = default;
+PreferenceStep::Pending::~Pending() = default;
+PreferenceStep::Pending::Pending(Pending&&) noexcept = default;
+PreferenceStep::Pending& PreferenceStep::Pending::operator=(Pending&&) noexcept = default;
+
+struct PreferenceStep::OnDevice {
+  OnDevice(const Weight& lm_head, const StepOptions& options, at::Device device)
+      : head(lm_head, options.head, options.logits), uploader(device) {}
+  DeviceHead head;
+  ops::Uploader uploader;
+};
+
+PreferenceStep::PreferenceStep(Network& network, const Objective& objective, StepOptions options)
+    : network_(network), objective_(objective), options_(options) {
+  const Placement& placement = network.parameters().placement();
+  if (ops::on_device(placement.device))
+    device_ = std::make_unique<OnDevice>(network.lm_head(), options_, placement.device);
+  else
+    head_.emplace(network.lm_head(), options.head);
+}
+PreferenceStep::~PreferenceStep() = default;
+
+void PreferenceStep::compute(Pending::Microbatch& m, const Normalizers& normalizers,
+                             bool with_gradient, const at::Tensor& failure) {
+  const at::AutoGradMode grad(with_gradient && at::GradMode::is_enabled());
+  if (device_) {
+    const auto groups = with_gradient ? device_->head.groups(m.labels) : std::vector<HeadGroup>();
+    m.batch = make_packed_batch(std::move(m.batch.plan), m.inputs, groups, device_->uploader);
+    const at::Tensor hidden = network_.hidden(m.batch);
+    if (with_gradient) {
+      at::Tensor d_hidden;
+      if (hidden.requires_grad()) d_hidden = at::zeros(hidden.sizes(), hidden.options());
+      m.device_statistics = device_->head.backward(hidden, m.batch, groups, objective_, normalizers,
+                                                   d_hidden, failure);
+      if (d_hidden.defined()) hidden.backward(d_hidden);
+    } else {
+      m.device_statistics = device_->head.statistics(hidden, m.batch);
+    }
+    m.batch = {.plan = std::move(m.batch.plan)};  // nobody waits for the memory
+    return;
+  }
+  m.batch = make_packed_batch(std::move(m.batch.plan));
+  const at::Tensor hidden = network_.hidden(m.batch);
+  m.losses.emplace(objective_, normalizers, m.labels, m.inputs);
+  if (with_gradient) {
+    at::Tensor d_hidden;
+    if (hidden.requires_grad()) d_hidden = at::zeros(hidden.sizes(), at::kFloat);
+    m.statistics = head_->backward(hidden, m.labels, std::ref(*m.losses), d_hidden);
+    if (d_hidden.defined()) hidden.backward(d_hidden);
+  } else {
+    m.statistics = head_->statistics(hidden, m.labels);
+    (*m.losses)(m.statistics);
+  }
+}
+
+PreferenceStep::Pending PreferenceStep::run(std::span<const TokenizedRow> rows,
+                                            std::span<const int64_t> indices,
+                                            const ReferenceLogps& reference,
+                                            const Normalizers& normalizers,
+                                            std::span<const double> coupled, bool with_gradient,
+                                            const at::Tensor& failure) {
+  Pending pending;
+  pending.normalizers_ = normalizers;
   for (const auto& microbatch : split_by_tokens(rows, indices, options_.tokens_per_microbatch)) {
-    const PackedBatch batch = make_packed_batch(pack_rows(rows, microbatch, marks_of(objective_)));
-    const Labels labels = labels_of(batch.plan);
-    std::vector<double> ref_logp, ref_marked;
+    auto& m = *pending.microbatches_.emplace_back(std::make_unique<Pending::Microbatch>());
+    m.batch.plan = pack_rows(rows, microbatch, marks_of(objective_));
     if (has(objective_.needs(), Needs::reference))
       for (const int64_t index : microbatch) {
         const auto values = reference.row(index), marked = reference.marked_row(index);
-        ref_logp.insert(ref_logp.end(), values.begin(), values.end());
-        ref_marked.insert(ref_marked.end(), marked.begin(), marked.end());
+        m.ref_logp.insert(m.ref_logp.end(), values.begin(), values.end());
+        m.ref_marked.insert(m.ref_marked.end(), marked.begin(), marked.end());
       }
-    RowInputs inputs = row_inputs(batch.plan);
-    inputs.ref_logp = ref_logp;
-    inputs.ref_marked = ref_marked;
     if (!coupled.empty()) {
-      inputs.coupled = coupled.first(static_cast<size_t>(labels.num_sequences()));
-      coupled = coupled.subspan(static_cast<size_t>(labels.num_sequences()));
+      const auto count = static_cast<size_t>(m.batch.plan.num_sequences());
+      m.coupled.assign(coupled.begin(), coupled.begin() + static_cast<ptrdiff_t>(count));
+      coupled = coupled.subspan(count);
     }
-    RowLosses losses(objective_, normalizers, labels, inputs);
-    SequenceStatistics statistics;
-    if (with_gradient) {
-      const at::Tensor hidden = network_.hidden(batch);
-      at::Tensor d_hidden;
-      if (hidden.requires_grad()) d_hidden = at::zeros(hidden.sizes(), at::kFloat);
-      statistics = head_.backward(hidden, labels, std::ref(losses), d_hidden);
-      require_finite(batch.plan, rows, losses);
-      if (inspect) inspect(batch.plan, statistics, losses);
-      if (d_hidden.defined()) hidden.backward(d_hidden);
-    } else {
-      c10::NoGradGuard no_grad;
-      statistics = head_.statistics(network_.hidden(batch), labels);
-      losses(statistics);
-      require_finite(batch.plan, rows, losses);
-    }
-    result.loss += losses.loss();
-    add_batch_metrics(labels, statistics, losses, result.metrics);
+    // Views of the plan's arrays, which keep their place when the plan is moved.
+    m.labels = labels_of(m.batch.plan);
+    m.inputs = row_inputs(m.batch.plan);
+    m.inputs.ref_logp = m.ref_logp;
+    m.inputs.ref_marked = m.ref_marked;
+    m.inputs.coupled = m.coupled;
+    compute(m, normalizers, with_gradient, failure);
     for (const int64_t index : microbatch)
       for (const auto& branch : rows[index].branches)
-        result.num_tokens += static_cast<double>(rows[index].prompt.size() + branch.size());
+        pending.num_tokens_ += static_cast<double>(rows[index].prompt.size() + branch.size());
+  }
+  return pending;
+}
+
+PreferenceStep::Pending PreferenceStep::enqueue(std::span<const TokenizedRow> rows,
+                                                std::span<const int64_t> indices,
+                                                const ReferenceLogps& reference,
+                                                const Normalizers& normalizers,
+                                                std::span<const double> coupled,
+                                                const at::Tensor& failure) {
+  return run(rows, indices, reference, normalizers, coupled, true, failure);
+}
+
+PreferenceStep::Result PreferenceStep::finish(const Pending& pending,
+                                              std::span<const TokenizedRow> rows,
+                                              const Inspect& inspect) {
+  Result result;
+  result.num_tokens = pending.num_tokens_;
+  for (const auto& held : pending.microbatches_) {
+    Pending::Microbatch& m = *held;
+    if (device_ && !m.losses) {
+      m.statistics = statistics_on_host(m.device_statistics, m.labels);
+      m.losses.emplace(objective_, pending.normalizers_, m.labels, m.inputs);
+      (*m.losses)(m.statistics);
+    }
+    require_finite(m.batch.plan, rows, *m.losses);
+    if (inspect) inspect(m.batch.plan, m.statistics, *m.losses);
+    result.loss += m.losses->loss();
+    add_batch_metrics(m.labels, m.statistics, *m.losses, result.metrics);
   }
   return result;
 }
@@ -117,7 +195,7 @@ PreferenceStep::Result PreferenceStep::accumulate(std::span<const TokenizedRow> 
                                                   const Normalizers& normalizers,
                                                   const Inspect& inspect,
                                                   std::span<const double> coupled) {
-  return run(rows, indices, reference, normalizers, inspect, coupled, true);
+  return finish(run(rows, indices, reference, normalizers, coupled, true, {}), rows, inspect);
 }
 
 PreferenceStep::Result PreferenceStep::evaluate(std::span<const TokenizedRow> rows,
@@ -125,17 +203,36 @@ PreferenceStep::Result PreferenceStep::evaluate(std::span<const TokenizedRow> ro
                                                 const ReferenceLogps& reference,
                                                 const Normalizers& normalizers,
                                                 std::span<const double> coupled) {
-  return run(rows, indices, reference, normalizers, {}, coupled, false);
+  return finish(run(rows, indices, reference, normalizers, coupled, false, {}), rows);
 }
 
 void PreferenceStep::statistics(
     std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
     const std::function<void(const PackingPlan&, const SequenceStatistics&)>& receive) {
   c10::NoGradGuard no_grad;
+  // On a device one microbatch is computed while the one before is read.
+  struct Waiting {
+    PackingPlan plan;
+    DeviceStatistics statistics;
+  };
+  std::optional<Waiting> waiting;
+  const auto read = [&] {
+    if (waiting)
+      receive(waiting->plan, statistics_on_host(waiting->statistics, labels_of(waiting->plan)));
+  };
   for (const auto& microbatch : split_by_tokens(rows, indices, options_.tokens_per_microbatch)) {
-    const PackedBatch batch = make_packed_batch(pack_rows(rows, microbatch, marks_of(objective_)));
-    receive(batch.plan, head_.statistics(network_.hidden(batch), labels_of(batch.plan)));
+    PackingPlan plan = pack_rows(rows, microbatch, marks_of(objective_));
+    if (device_) {
+      PackedBatch batch = make_packed_batch(std::move(plan), {}, {}, device_->uploader);
+      DeviceStatistics next = device_->head.statistics(network_.hidden(batch), batch);
+      read();
+      waiting = Waiting{std::move(batch.plan), std::move(next)};
+    } else {
+      const PackedBatch batch = make_packed_batch(std::move(plan));
+      receive(batch.plan, head_->statistics(network_.hidden(batch), labels_of(batch.plan)));
+    }
   }
+  read();
 }
 
 ReferenceLogps PreferenceStep::reference(std::span<const TokenizedRow> rows,

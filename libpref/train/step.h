@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward and backward over a set of rows, split into microbatches of whole rows by a token budget.
 // The split changes memory, not the result: every term is divided by the global batch's
-// normalizers, known beforehand.
+// normalizers, known beforehand. On a device work is only enqueued; what it gave is looked at when
+// somebody asks (finish), by the same code that the CPU's numbers go through.
 #pragma once
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "libpref/data/rows.h"
 #include "libpref/nn/network.h"
 #include "libpref/objectives/objective.h"
+#include "libpref/ops/device_head.h"
 #include "libpref/ops/preference_head.h"
 #include "libpref/train/metrics.h"
 
@@ -38,12 +42,14 @@ class ReferenceLogps {
 struct StepOptions {
   int64_t tokens_per_microbatch = 1024;
   HeadOptions head;
+  LogitsType logits = LogitsType::like_weights;  ///< on a device
 };
 
 class PreferenceStep {
  public:
   /// Both must outlive this.
   PreferenceStep(Network& network, const Objective& objective, StepOptions options);
+  ~PreferenceStep();
 
   struct Result {
     double loss = 0;  ///< sum of the rows' shares; the batch loss once all ranks' are added
@@ -55,6 +61,32 @@ class PreferenceStep {
   /// any update.
   using Inspect =
       std::function<void(const PackingPlan&, const SequenceStatistics&, const RowLosses&)>;
+
+  /// Rows whose numbers nobody has asked for yet. Refers to the reference log-probs it was given.
+  class Pending {
+   public:
+    Pending();
+    ~Pending();
+    Pending(Pending&&) noexcept;
+    Pending& operator=(Pending&&) noexcept;
+
+   private:
+    friend class PreferenceStep;
+    struct Microbatch;
+    std::vector<std::unique_ptr<Microbatch>> microbatches_;
+    Normalizers normalizers_;
+    double num_tokens_ = 0;
+  };
+  /// Starts what accumulate() does, and on a device does not wait for it. `failure` [1] i32 there: 1
+  /// is added where a loss is not finite.
+  Pending enqueue(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+                  const ReferenceLogps& reference, const Normalizers& normalizers,
+                  std::span<const double> coupled = {}, const at::Tensor& failure = {});
+  /// Waits, and gives its result. Throws as accumulate().
+  Result finish(const Pending& pending, std::span<const TokenizedRow> rows,
+                const Inspect& inspect = {});
+  /// Whether enqueue() returns before the work is done.
+  bool deferred() const { return device_ != nullptr; }
 
   /// Adds the rows' gradients to the parameter store. `coupled`: couple_batch() of the global batch
   /// for the sequences of `indices`, where the objective couples. A non-finite loss throws
@@ -78,14 +110,18 @@ class PreferenceStep {
       const std::function<void(const PackingPlan&, const SequenceStatistics&)>& receive);
 
  private:
-  Result run(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-             const ReferenceLogps& reference, const Normalizers& normalizers,
-             const Inspect& inspect, std::span<const double> coupled, bool with_gradient);
+  struct OnDevice;  // head and uploader
+  Pending run(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+              const ReferenceLogps& reference, const Normalizers& normalizers,
+              std::span<const double> coupled, bool with_gradient, const at::Tensor& failure);
+  void compute(Pending::Microbatch& microbatch, const Normalizers& normalizers, bool with_gradient,
+               const at::Tensor& failure);
 
   Network& network_;
   const Objective& objective_;
   StepOptions options_;
-  PreferenceHead head_;
+  std::optional<PreferenceHead> head_;  // on the CPU
+  std::unique_ptr<OnDevice> device_;    // elsewhere
 };
 
 /// 0, 1, ..., count - 1.

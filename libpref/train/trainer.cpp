@@ -63,7 +63,8 @@ void check_branches(const Objective& objective, std::span<const TokenizedRow> ro
 
 StepOptions step_options(const TrainerOptions& options) {
   return {.tokens_per_microbatch = options.tokens_per_microbatch,
-          .head = {.logits_bytes = options.logits_budget_mb << 20}};
+          .head = {.logits_bytes = options.logits_budget_mb << 20},
+          .logits = options.logits_dtype};
 }
 
 }  // namespace
@@ -110,7 +111,7 @@ PreferenceTrainer::PreferenceTrainer(Model* model, Network& network, Objective o
     : model_(model),
       network_(network),
       objective_(std::move(objective)),
-      options_(std::move(options)),
+      options_(resolved(std::move(options), network.parameters().placement())),
       reference_(std::move(reference)),
       group_(single_process()),
       engine_(network_, objective_, step_options(options_)),
@@ -120,6 +121,10 @@ PreferenceTrainer::PreferenceTrainer(Model* model, Network& network, Objective o
     std::visit([](const auto& t) { check_options(t, t.name); }, term);
   require(network_.parameters().num_trainable() > 0, ErrorKind::option, "train",
           "at least one trainable parameter is required; every one is frozen.");
+  require(!options_.gradient_checkpointing || model_, ErrorKind::option, "train",
+          "gradient_checkpointing has no effect on a network of your own. Remove it.");
+  if (model_) model_->network().set_recompute(options_.gradient_checkpointing);
+  if (options_.deterministic && engine_.deferred()) ops::use_deterministic_algorithms();
 }
 
 PreferenceTrainer::PreferenceTrainer(Model& model, Objective objective, TrainerOptions options,
@@ -160,7 +165,10 @@ void PreferenceTrainer::fit(const PreferenceData& train,
   }
   log_info("training ", objective_.name(), ": ", rows, " rows, ", run.total_steps, " updates of ",
            run.batch_rows, " rows, ", network_.parameters().num_trainable(),
-           " trainable parameters, ", at::get_num_threads(), " threads");
+           " trainable parameters, ",
+           engine_.deferred() ? network_.parameters().placement().device.str() + ", " +
+                                    dtype_text(network_.parameters().placement())
+                              : std::to_string(at::get_num_threads()) + " threads");
 
   if (objective_.explores())
     log_warning(objective_.name(),
@@ -210,7 +218,10 @@ void PreferenceTrainer::prepare_references(Run& run) {
   run.policy_is_reference = !reference_.ref_model_name_or_path;
   std::optional<Model> other;
   if (!run.policy_is_reference)
-    other = load_model(*reference_.ref_model_name_or_path, {.with_tokenizer = false});
+    other = load_model(*reference_.ref_model_name_or_path,
+                       {.trainable = [](const std::string&) { return false; },
+                        .with_tokenizer = false,
+                        .placement = network_.parameters().placement()});
   Model* source = other ? &*other : model_;
   const std::string digest = source ? source->weights_digest() : std::string();
   run.state.identity["reference model"] = digest;
@@ -233,6 +244,8 @@ ReferenceLogps PreferenceTrainer::prepare_reference(const PreferenceData& data,
       .model = model_digest,
       .tokenizer = model_ && model_->has_tokenizer() ? model_->tokenizer().digest() : "",
       .rows = data.digest,
+      .dtype = dtype_text(network_.parameters().placement()) +
+               (options_.logits_dtype == LogitsType::f32 ? ", float32 logits" : ""),
       .marks = has(objective_.needs(), Needs::tail)            ? "tail"
                : has(objective_.needs(), Needs::token_rewards) ? "token_rewards"
                                                                : ""};
@@ -256,6 +269,7 @@ std::map<std::string, std::string> PreferenceTrainer::identity(const Run& run) c
   if (options_.lr_scheduler_type == ScheduleKind::linear ||
       options_.lr_scheduler_type == ScheduleKind::cosine)
     identity["updates"] = std::to_string(run.total_steps);
+  identity["dtype"] = dtype_text(network_.parameters().placement());
   identity.merge(run_identity(objective_, options_));
   return identity;
 }
@@ -316,88 +330,29 @@ void PreferenceTrainer::train_one(Run& run) {
   const auto indices = run.rows_of(step_, options_);
   const double rate = options_.learning_rate * schedule_factor(options_.lr_scheduler_type, step_,
                                                                run.warmup_steps, run.total_steps);
-  const UpdateResult result = update(run.train.rows, indices, run.reference, rate, inspect);
-  run.state.num_tokens += result.num_tokens;
-  run.interval_tokens += result.num_tokens;
-  run.state.interval.merge(result.metrics);
-  run.state.interval.add("loss", result.loss, 1);
-  log_training(run, result);
+  start_update(run.train.rows, indices, run.reference, rate, inspect);
+  // On a device the numbers are asked for when somebody needs them.
+  if (!engine_.deferred() || step_ == run.total_steps || log_due(step_) ||
+      stop_.load(std::memory_order_relaxed) ||
+      run.due(options_.eval_strategy, options_.eval_steps, step_) ||
+      run.due(options_.save_strategy, options_.save_steps, step_))
+    collect(run);
+  else
+    run.progress->update(step_, run.last_status);
 }
 
-UpdateResult PreferenceTrainer::step(std::span<const TokenizedRow> rows,
-                                     const ReferenceLogps& reference, double learning_rate) {
-  return update(rows, all_indices(rows.size()), reference, learning_rate, {});
+bool PreferenceTrainer::log_due(int64_t step) const {
+  return step % options_.logging_steps == 0 || (step == 1 && options_.logging_first_step);
 }
 
-std::vector<int64_t> PreferenceTrainer::rows_of_rank(std::span<const int64_t> indices) const {
-  std::vector<int64_t> mine;
-  for (size_t i = 0; i < indices.size(); ++i)
-    if (is_of_rank(i)) mine.push_back(indices[i]);
-  return mine;
-}
-
-// Every rank computes its own rows' log-probs and learns the others', so that all couple alike.
-std::vector<double> PreferenceTrainer::couple(std::span<const TokenizedRow> rows,
-                                              std::span<const int64_t> indices,
-                                              const ReferenceLogps& reference,
-                                              CouplingState& state) {
-  if (!objective_.couples()) return {};
-  const std::vector<double> own = engine_.logps(rows, rows_of_rank(indices));
-  std::vector<double> logps;
-  size_t next = 0;
-  for (size_t i = 0; i < indices.size(); ++i)
-    for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k)
-      logps.push_back(is_of_rank(i) ? own[next++] : 0.0);
-  group_->all_reduce_sum(logps);
-  return couple_batch(objective_, rows, indices, reference, logps, state);
-}
-
-UpdateResult PreferenceTrainer::update(std::span<const TokenizedRow> rows,
-                                       std::span<const int64_t> indices,
-                                       const ReferenceLogps& reference, double learning_rate,
-                                       const PreferenceStep::Inspect& inspect) {
-  network_.parameters().zero_gradients();
-  // One normalizer for the global batch; each rank takes every size-th row.
-  const Normalizers normalizers = normalizers_of(rows, indices);
-  const std::vector<int64_t> mine = rows_of_rank(indices);
-  const std::vector<double> all_coupled = couple(rows, indices, reference, coupling_);
-  std::vector<double> coupled;  // of this rank's sequences
-  size_t sequence = 0;
-  for (size_t i = 0; i < indices.size() && !all_coupled.empty(); ++i)
-    for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k, ++sequence)
-      if (is_of_rank(i)) coupled.push_back(all_coupled[sequence]);
-  PreferenceStep::Result sums =
-      engine_.accumulate(rows, mine, reference, normalizers, inspect, coupled);
-  for (const auto& block : network_.parameters().blocks()) group_->all_reduce_sum(block.gradient);
-  std::vector<double> totals = {sums.loss, sums.num_tokens};
-  for (const auto& entry : sums.metrics.entries())
-    totals.insert(totals.end(), {entry.sum, entry.count});
-  group_->all_reduce_sum(totals);
-  for (size_t i = 0; i < sums.metrics.entries().size(); ++i) {
-    sums.metrics.entries()[i].sum = totals[2 + 2 * i];
-    sums.metrics.entries()[i].count = totals[3 + 2 * i];
+void PreferenceTrainer::collect(Run& run) {
+  for (const UpdateResult& result : collect_updates(run.train.rows)) {
+    run.state.num_tokens += result.num_tokens;
+    run.interval_tokens += result.num_tokens;
+    run.state.interval.merge(result.metrics);
+    run.state.interval.add("loss", result.loss, 1);
+    log_training(run, result);
   }
-
-  UpdateResult result{.loss = totals[0],
-                      .grad_norm = gradient_norm(network_.parameters()),
-                      .learning_rate = learning_rate,
-                      .metrics = std::move(sums.metrics),
-                      .num_tokens = totals[1]};
-  if (!std::isfinite(result.grad_norm)) {
-    std::string ids;
-    for (const int64_t index : indices) ids += (ids.empty() ? "" : ", ") + rows[index].id;
-    fail(ErrorKind::non_finite, "train", "the gradient of update ", step_ + 1,
-         " is not finite (norm ", result.grad_norm, ", loss ", result.loss, "). Its rows: ", ids,
-         ". The weights were not updated. Lower learning_rate, or look at these rows with `pref "
-         "logps`.");
-  }
-  // As torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1.
-  const double clip = options_.max_grad_norm > 0
-                          ? std::min(1.0, options_.max_grad_norm / (result.grad_norm + 1e-6))
-                          : 1.0;
-  optimizer_.step(learning_rate, clip);
-  ++step_;
-  return result;
 }
 
 void PreferenceTrainer::log_training(Run& run, const UpdateResult& result) {
@@ -406,12 +361,13 @@ void PreferenceTrainer::log_training(Run& run, const UpdateResult& result) {
   const double seconds = seconds_since(run.interval_start),
                rate = run.interval_tokens / std::max(seconds, 1e-9);
   status += "  " + format_count(rate) + " tok/s";
-  run.progress->update(step_, status);
-  if (step_ % options_.logging_steps != 0 && !(step_ == 1 && options_.logging_first_step)) return;
+  run.last_status = status;
+  run.progress->update(result.step, status);
+  if (!log_due(result.step)) return;
   if (run.directory) {
     const MetricSums& sums = run.state.interval;
-    MetricLine line{.kind = "train", .step = step_, .values = {}};
-    line.add("epoch", static_cast<double>(step_) / static_cast<double>(run.steps_per_epoch));
+    MetricLine line{.kind = "train", .step = result.step, .values = {}};
+    line.add("epoch", static_cast<double>(result.step) / static_cast<double>(run.steps_per_epoch));
     line.add("loss", sums.mean("loss"))
         .add("grad_norm", result.grad_norm)
         .add("learning_rate", result.learning_rate);
@@ -421,10 +377,10 @@ void PreferenceTrainer::log_training(Run& run, const UpdateResult& result) {
     run.directory->write_metrics(line);
   }
   for (const std::string& alert : run.health.alerts(run.state.interval)) {
-    log_warning("update ", step_, ": ", alert);
+    log_warning("update ", result.step, ": ", alert);
     if (run.directory)
       run.directory->write_metrics(
-          {.kind = "event", .step = step_, .values = {}, .message = alert});
+          {.kind = "event", .step = result.step, .values = {}, .message = alert});
   }
   run.state.interval = {};
   run.interval_tokens = 0;
@@ -484,7 +440,10 @@ std::string PreferenceTrainer::run_json(const Run& run) const {
   for (const auto& option : describe_options(options_)) options.add(option.name, option.value);
   if (has(objective_.needs(), Needs::reference))
     for (const auto& option : describe_options(reference_)) options.add(option.name, option.value);
-  versions.add("torch", TORCH_VERSION).add("threads", static_cast<int64_t>(at::get_num_threads()));
+  versions.add("device", network_.parameters().placement().device.str())
+      .add("dtype", dtype_text(network_.parameters().placement()))
+      .add("torch", TORCH_VERSION)
+      .add("threads", static_cast<int64_t>(at::get_num_threads()));
   JsonObject out;
   out.add("objective", objective_.name())
       .add_raw("options", options.str())

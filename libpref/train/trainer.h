@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "libpref/data/load_preferences.h"
 #include "libpref/distributed/communicator.h"
@@ -21,6 +22,7 @@ namespace pref {
 
 /// What one update did.
 struct UpdateResult {
+  int64_t step = 0;  ///< updates done with it
   double loss = 0, grad_norm = 0, learning_rate = 0;
   MetricSums metrics;
   double num_tokens = 0;
@@ -34,6 +36,7 @@ class PreferenceTrainer {
   /// Any network. fit() then writes metrics but neither checkpoints nor a model folder:
   /// save_strategy must be "no".
   PreferenceTrainer(Network& network, Objective objective, TrainerOptions options);
+  ~PreferenceTrainer();
   PreferenceTrainer(const PreferenceTrainer&) = delete;
 
   /// The whole run. Evaluation sets are scored by name: "" gives eval_loss, "test" gives
@@ -60,15 +63,23 @@ class PreferenceTrainer {
 
   int64_t steps_done() const { return step_; }
   const Objective& objective() const { return objective_; }
-  const TrainerOptions& options() const { return options_; }
+  const TrainerOptions& options() const { return options_; }  ///< as resolved
 
  private:
   struct Run;  // what fit() holds: data, files, progress
   PreferenceTrainer(Model* model, Network& network, Objective objective, TrainerOptions options,
                     ReferenceOptions reference);
-  UpdateResult update(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-                      const ReferenceLogps& reference, double learning_rate,
-                      const PreferenceStep::Inspect& inspect);
+  struct PendingUpdate;
+  /// One update; on a device it is started and not waited for, unless `inspect` must see it first.
+  void start_update(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+                    const ReferenceLogps& reference, double learning_rate,
+                    const PreferenceStep::Inspect& inspect);
+  /// What the updates started since the last call gave. One that was not finite throws; on a device
+  /// it and those after it have changed nothing and are taken back.
+  std::vector<UpdateResult> collect_updates(std::span<const TokenizedRow> rows);
+  UpdateResult finish_update(PendingUpdate& update, std::span<const TokenizedRow> rows);
+  void require_finite_norm(const PendingUpdate& update, std::span<const TokenizedRow> rows) const;
+  bool log_due(int64_t step) const;
   /// The part of a global batch that this rank computes: every size-th row.
   bool is_of_rank(size_t i) const {
     return static_cast<int>(i % static_cast<size_t>(group_->size())) == group_->rank();
@@ -82,6 +93,7 @@ class PreferenceTrainer {
   void prepare_references(Run& run);
   void resume(Run& run);
   void train_one(Run& run);
+  void collect(Run& run);
   void log_training(Run& run, const UpdateResult& result);
   void evaluate_all(Run& run);
   void save_checkpoint(Run& run);
@@ -96,6 +108,7 @@ class PreferenceTrainer {
   std::shared_ptr<Communicator> group_;
   PreferenceStep engine_;
   AdamW optimizer_;
+  std::vector<std::shared_ptr<PendingUpdate>> pending_;
   int64_t step_ = 0;
   CouplingState coupling_;
   std::atomic<bool> stop_{false};

@@ -9,6 +9,7 @@
 
 #include "libpref/base/options.h"
 #include "libpref/nn/model.h"
+#include "libpref/ops/device_head.h"
 #include "libpref/optim/adamw.h"
 #include "libpref/optim/schedule.h"
 
@@ -48,8 +49,11 @@ struct TrainerOptions {
   AdamWOptions optimizer;
   bool shuffle = true;
   int64_t seed = 42;
-  int64_t tokens_per_microbatch = 1024;
-  int64_t logits_budget_mb = 256;
+  int64_t tokens_per_microbatch = 0;
+  int64_t logits_budget_mb = 0;
+  LogitsType logits_dtype = LogitsType::like_weights;
+  bool gradient_checkpointing = false;
+  bool deterministic = false;
   int64_t logging_steps = 10;
   bool logging_first_step = false;
   Interval eval_strategy = Interval::no;
@@ -82,10 +86,22 @@ struct TrainerOptions {
     AdamWOptions::fields(self.optimizer, visit);
     visit("shuffle", self.shuffle, any(), "permute rows every epoch; false trains in file order");
     visit("seed", self.seed, at_least(0), "of the row order");
-    visit("tokens_per_microbatch", self.tokens_per_microbatch, at_least(1),
-          "packed tokens computed at once; changes memory, not the result");
-    visit("logits_budget_mb", self.logits_budget_mb, at_least(1),
-          "memory for logits, MiB; changes memory, not the result");
+    visit(
+        "tokens_per_microbatch", self.tokens_per_microbatch, at_least(0),
+        "packed tokens computed at once; changes memory, not the result. 0: 1024 on the CPU, 8192 "
+        "on a device");
+    visit("logits_budget_mb", self.logits_budget_mb, at_least(0),
+          "memory for logits, MiB; changes memory, not the result. 0: 256 on the CPU, 4096 on a "
+          "device");
+    visit("logits_dtype", self.logits_dtype, any(),
+          "element type of logits beside bfloat16 weights: auto (theirs) or float32, which costs "
+          "memory and a few percent of time");
+    visit("gradient_checkpointing", self.gradient_checkpointing, any(),
+          "keep each layer's input alone and compute the layer again in the backward pass: a third "
+          "more work, a fraction of the activations' memory, the same result");
+    visit(
+        "deterministic", self.deterministic, any(),
+        "equal runs give equal bits on a CUDA device too (slower attention); the CPU always does");
     visit("logging_steps", self.logging_steps, at_least(1),
           "updates between two lines of metrics.jsonl");
     visit("logging_first_step", self.logging_first_step, any(), "log the first update as well");
@@ -104,5 +120,8 @@ struct TrainerOptions {
     visit("save_dtype", self.save_dtype, any(), "element type of the final model folder");
   }
 };
+
+/// With the defaults that depend on where the network is filled in.
+TrainerOptions resolved(TrainerOptions options, const Placement& placement);
 
 }  // namespace pref

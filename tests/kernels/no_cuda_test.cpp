@@ -59,9 +59,10 @@ TEST(NoCuda, RejectsEveryCall) {
       {"fill_bytes", [&] { fill_bytes(d, 0, 0, nullptr); }},
       {"synchronize", [&] { synchronize(nullptr); }},
       {"Event", [&] { Event(); }},
-      {"gather_rows", [&] { gather_rows(f, 1, i, 0, f, nullptr); }},
-      {"sum_row_groups", [&] { sum_row_groups(f, 1, i, i, i, 0, f, false, nullptr); }},
+      {"gather_rows", [&] { gather_rows(f, 1, 1, i, 0, f, nullptr); }},
+      {"sum_row_groups", [&] { sum_row_groups(f, 1, 1, i, i, i, 0, f, false, nullptr); }},
       {"sequence_sums", [&] { sequence_sums(i, 0, nullptr, 0, nullptr); }},
+      {"marked_sums", [&] { marked_sums(i, 0, d, f, d, d, nullptr); }},
       {"spread_to_labels", [&] { spread_to_labels(d, i, 0, f, nullptr); }},
       {"swiglu_forward", [&] { swiglu_forward(f, 0, 1, f, nullptr); }},
       {"swiglu_backward", [&] { swiglu_backward(f, f, 0, 1, f, nullptr); }}};

@@ -121,10 +121,18 @@ TEST(ParameterStore, RejectsWrongUse) {
                 .find("trailing dimensions"),
             std::string::npos);
   error_of(ErrorKind::internal, [&] { store.declare("a", {}, true); });
-  error_of(ErrorKind::option, [&] { store.adopt("a", "half", at::ones({2}, at::kDouble), true); });
   error_of(ErrorKind::option, [&] { store.adopt("a", "scalar", at::scalar_tensor(1.0f), true); });
   error_of(ErrorKind::option,
            [&] { store.adopt("a", "inner", at::ones({2}).requires_grad_() * 2, true); });
+  ParameterStore other;
+  other.adopt("a", "half", at::ones({2}, at::kDouble), true);
+  EXPECT_NE(error_of(ErrorKind::option, [&] { other.allocate(kAll); })
+                .find("\"half\" must be Float on cpu to be adopted, got Double on cpu"),
+            std::string::npos);
+  EXPECT_NE(error_of(ErrorKind::option,
+                     [&] { ParameterStore().allocate(kAll, {.dtype = at::kBFloat16}); })
+                .find("float32, or bfloat16 on a CUDA device"),
+            std::string::npos);
   store.allocate(kAll);
   error_of(ErrorKind::internal, [&] { store.allocate(kAll); });
   error_of(ErrorKind::internal, [&] { store.declare("a", {{"late", {2}}}, true); });

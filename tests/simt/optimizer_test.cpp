@@ -185,7 +185,7 @@ TEST_P(CudaNormTest, SumOfSquaresMatchesReference) {
 
 TEST_P(CudaNormTest, ClipFactorAsTorchHasIt) {
   float norm = kNaN, factor = kNaN;
-  int non_finite = -1;
+  int non_finite = 0;
   const auto run = [&](double total, double max_norm) {
     clip_factor(&total, max_norm, &norm, &factor, &non_finite, nullptr);
   };
@@ -204,6 +204,9 @@ TEST_P(CudaNormTest, ClipFactorAsTorchHasIt) {
     run(bad, 1);
     EXPECT_EQ(non_finite, 1);
     EXPECT_EQ(factor, 0);
+    run(9, 1);
+    EXPECT_EQ(non_finite, 1) << "stays until it is cleared";
+    non_finite = 0;
   }
 }
 

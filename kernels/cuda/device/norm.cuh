@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kThreads)
   const double length = sqrt(*total);
   const bool finite = length <= DBL_MAX;
   *norm = static_cast<float>(length);
-  *non_finite = finite ? 0 : 1;
+  if (!finite) *non_finite = 1;
   const double wanted = max_norm / (length + 1e-6);
   *factor = !finite ? 0.0f : max_norm > 0 && wanted < 1 ? static_cast<float>(wanted) : 1.0f;
 }

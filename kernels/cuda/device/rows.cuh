@@ -6,19 +6,21 @@
 
 namespace pref::kernels::cuda {
 
-/// `width` in units: sixteen-byte vectors, or elements by their bits.
+/// Stride and width in units: sixteen-byte vectors, or elements by their bits.
 template <class Unit>
-__global__ void gather_row(const Unit* x, int64_t width, const int64_t* index, Unit* out) {
-  const Unit* from = x + row_begin(index[blockIdx.x], width);
+__global__ void gather_row(const Unit* x, int64_t stride_x, int64_t width, const int64_t* index,
+                           Unit* out) {
+  const Unit* from = x + row_begin(index[blockIdx.x], stride_x);
   Unit* to = out + row_begin(blockIdx.x, width);
   for (int64_t i = threadIdx.x; i < width; i += blockDim.x) to[i] = from[i];
 }
 
 template <class X, class R, int N>
-__global__ void sum_row_group(X* x, int64_t width, const int64_t* target, const int64_t* begin,
-                              const int64_t* source, const R* rows, bool accumulate) {
+__global__ void sum_row_group(X* x, int64_t stride_x, int64_t width, const int64_t* target,
+                              const int64_t* begin, const int64_t* source, const R* rows,
+                              bool accumulate) {
   const int64_t group = blockIdx.x;
-  X* to = x + row_begin(target ? target[group] : group, width);
+  X* to = x + row_begin(target ? target[group] : group, stride_x);
   const int64_t first = begin[group], last = begin[group + 1];
   for (int64_t i = int64_t{threadIdx.x} * N; i < width; i += int64_t{blockDim.x} * N) {
     float sum[N] = {};
