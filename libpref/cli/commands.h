@@ -25,6 +25,8 @@ struct LogpsArguments {
   std::string model, data;
   bool ids = false;
   bool reference_response = false;    ///< rows have a third response of that name
+  std::string device = "cpu";         ///< as the option of `pref train`
+  bool float32 = false;               ///< also on a device
   std::vector<std::string> settings;  ///< data options as key=value
 };
 /// One JSON line a row: sums of log-probs (nats), token counts, mean log sum p^2 and mean entropy

@@ -8,6 +8,7 @@
 #include "libpref/data/load_preferences.h"
 #include "libpref/nn/model.h"
 #include "libpref/train/step.h"
+#include "libpref/train/trainer_options.h"
 
 namespace pref::cli {
 
@@ -16,13 +17,18 @@ int logps(const LogpsArguments& arguments, std::ostream& out) {
   options.max_length = std::nullopt;  // rows are scored whole unless a length is asked for
   apply_settings(options, parse_settings(arguments.settings));
   options.reference_response = arguments.reference_response;
-  Model model = load_model(arguments.model);
+  Model model = load_model(
+      arguments.model,
+      {.device = arguments.device, .dtype = arguments.float32 ? DType::f32 : DType::automatic});
+  const TrainerOptions budgets = resolved({}, model.network().parameters().placement());
   const PreferenceData data = load_preferences({arguments.data}, model.tokenizer(), options);
 
   static constexpr std::array<const char*, 3> kBranch = {"chosen", "rejected",
                                                          "reference_response"};
   const Objective any_objective(SFT{});
-  PreferenceStep engine(model.network(), any_objective, {});
+  PreferenceStep engine(model.network(), any_objective,
+                        {.tokens_per_microbatch = budgets.tokens_per_microbatch,
+                         .head = {.logits_bytes = budgets.logits_budget_mb << 20}});
   engine.statistics(
       data.rows, all_indices(data.rows.size()),
       [&](const PackingPlan& plan, const SequenceStatistics& s) {

@@ -55,6 +55,9 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
                       "also print prompt_ids, chosen_ids, rejected_ids");
   logps_app->add_flag("--reference-response", logps_arguments.reference_response,
                       "score the rows' third response, reference_response, as well");
+  logps_app->add_option("--device", logps_arguments.device, "cpu, cuda, cuda:N or auto");
+  logps_app->add_flag("--float32", logps_arguments.float32,
+                      "compute in float32 on a device as well, where bfloat16 is the default");
   logps_app->add_option("--set", logps_arguments.settings,
                         "data option, key=value (max_length, chat_format, ...)");
   logps_app->callback([&] { chosen = [&] { return logps(logps_arguments, out); }; });

@@ -51,7 +51,10 @@ Placement place(const std::string& device, DType dtype, bool wide_gradients) {
       require(
           at::globalContext().hasCUDA(), ErrorKind::option, "device", device,
           ": libtorch finds no CUDA device, though the run time does. Was libtorch_cuda linked?");
+      at::globalContext().lazyInitDevice(at::kCUDA);
       out.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+      // Kernels are launched on this thread's present device.
+      c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(out.device);
     }
   }
   const bool device_side = ops::on_device(out.device);
@@ -86,6 +89,7 @@ void use_deterministic_algorithms() {
   // cuBLAS reads this when it is first used; with it, its results do not depend on the stream.
   ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   at::globalContext().setDeterministicAlgorithms(true, false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);  // costs a pass each
 }
 
 bool on_device(at::Device device) { return device.is_cuda() || emulated.load(); }

@@ -162,10 +162,10 @@ TEST_F(DeviceStep, Bf16FollowsF32) {
   for (auto& p : model->network().parameters().parameters()) p.value.detach().mul_(0.3);
   for (const Case& test : cases())
     for (const LogitsType logits : {LogitsType::like_weights, LogitsType::f32})
-      for (const bool wide : {false, true}) {
+      for (const auto& [wide, tokens] : {std::pair(false, 1024), std::pair(true, 20)}) {
         const auto rows = rows_for(test);
         const ReferenceLogps reference = made_up_reference(rows, 6);
-        const StepOptions options{.logits = logits};
+        const StepOptions options{.tokens_per_microbatch = tokens, .logits = logits};
         const Outcome want = run_step(*model, test, options, rows, reference);
         const TestDevice device;
         const auto emulated = device_model(*model, {.fp32_gradients = wide});

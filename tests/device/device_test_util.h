@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same model on the CPU and on a device. In test_device that is an emulated one, whose kernels
 // are those of kernels/cuda run by tests/simt: this program's launchers take the place of those in
-// libpref_ops. In test_gpu (PREF_TEST_ON_CUDA) it is a card; without one every test is skipped.
+// libpref_ops. In test_gpu it is a card; without one every test is skipped.
 #pragma once
 #include <ATen/ATen.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,15 +17,22 @@
 
 namespace pref::testing {
 
-#if defined(PREF_TEST_ON_CUDA)
-inline const char* const kTestDevice = "cuda";
-struct TestDevice {
-  ~TestDevice() {}  // a guard like the other
+/// What stands in for a card: this program's launchers, or none.
+inline bool device_is_emulated() {
+  return kernels::cuda::devices().count > 0 && kernels::cuda::device_facts().name == "emulated";
+}
+inline const char* test_device_name() { return device_is_emulated() ? "cpu" : "cuda"; }
+
+/// While one lives, models can be made on the device.
+class TestDevice {
+ public:
+  TestDevice() {
+    if (device_is_emulated()) emulated_.emplace();
+  }
+
+ private:
+  std::optional<ops::EmulatedDevice> emulated_;
 };
-#else
-inline const char* const kTestDevice = "cpu";
-using TestDevice = ops::EmulatedDevice;
-#endif
 
 class DeviceTest : public ::testing::Test {
  protected:
@@ -35,7 +43,7 @@ class DeviceTest : public ::testing::Test {
 };
 
 inline at::Tensor on_test_device(const at::Tensor& x) {
-  return x.defined() ? x.to(at::Device(kTestDevice)) : x;
+  return x.defined() ? x.to(at::Device(test_device_name())) : x;
 }
 
 /// A CPU model with every weight random.
@@ -58,7 +66,7 @@ inline std::unique_ptr<Model> copy_of(const Model& of, const ModelOptions& optio
 
 /// The same on the device; a TestDevice must live.
 inline std::unique_ptr<Model> device_model(const Model& of, ModelOptions options = {}) {
-  options.device = kTestDevice;
+  options.device = test_device_name();
   return copy_of(of, options);
 }
 

@@ -156,27 +156,39 @@ TEST_F(DeviceTrainer, UpdatesThatAreNotFiniteChangeNothing) {
   options.num_train_epochs = 1;
   options.logging_steps = 100;
   options.save_strategy = Interval::no;
-  for (const double weight :
-       {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
-    data.train.rows[5].facts.weight = weight;
+  // A gradient that is not finite, and a loss alone.
+  const double infinity = std::numeric_limits<double>::infinity();
+  struct Poison {
+    Objective objective;
+    double weight, margin;
+  };
+  const std::vector<Poison> poisons = {{Objective(DPO{.beta = 0.3}), infinity, 0},
+                                       {Objective(DPO{.beta = 0.3}), std::nan(""), 0},
+                                       {Objective(Hinge{}), 1, infinity}};
+  for (size_t i = 0; i < poisons.size(); ++i) {
+    data.train.rows[5].facts.weight = poisons[i].weight;
+    data.train.rows[5].facts.margin = poisons[i].margin;
     const auto emulated = device_model(model, f32_options());
     const auto once = device_model(model, f32_options());
-    options.output_dir = folder.path() + "/run" + std::to_string(std::isnan(weight));
-    DPOTrainer trainer(*emulated, DPO{.beta = 0.3}, options);
+    options.output_dir = folder.path() + "/run" + std::to_string(i);
+    options.logging_steps = i == 0 ? 1 : 100;
+    PreferenceTrainer trainer(*emulated, poisons[i].objective, options);
     const std::string text = error_of(ErrorKind::non_finite, [&] { trainer.fit(data.train); });
     EXPECT_NE(text.find("pair-5"), std::string::npos) << text;
     EXPECT_EQ(trainer.steps_done(), 1);
+    EXPECT_EQ(metric_lines(options.output_dir).size(), i == 0 ? 1u : 0u) << "lines come when due";
     // What the first update alone gives.
-    options.output_dir.clear();
-    options.max_steps = -1;
-    DPOTrainer first(*once, DPO{.beta = 0.3}, options);
+    TrainerOptions alone = options;
+    alone.output_dir.clear();
+    PreferenceTrainer first(*once, poisons[i].objective, alone);
     const std::vector<TokenizedRow> rows(data.train.rows.begin(), data.train.rows.begin() + 4);
     first.step(rows, first.reference_logps(rows), options.learning_rate);
-    EXPECT_EQ(all_values(*emulated), all_values(*once));
-    const auto before = all_values(*emulated);
+    EXPECT_EQ(all_values(*emulated), all_values(*once)) << i;
+    // And the run goes on as if the others had never been.
     trainer.step(rows, trainer.reference_logps(rows), 1e-3);
-    EXPECT_NE(all_values(*emulated), before) << "the flag is cleared";
+    first.step(rows, first.reference_logps(rows), 1e-3);
     EXPECT_EQ(trainer.steps_done(), 2);
+    EXPECT_EQ(all_values(*emulated), all_values(*once)) << i;
   }
 }
 

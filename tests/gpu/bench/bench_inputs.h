@@ -12,13 +12,12 @@
 #include "libpref/nn/model.h"
 #include "libpref/ops/device_head.h"
 #include "libpref/train/step.h"
+#include "tests/gpu/bench/bench_run.h"
 
 namespace pref::bench {
 
-inline const char* device_name = "cuda";  // "cpu" where the device is emulated
-
 inline at::TensorOptions on_device(at::ScalarType type) {
-  return at::TensorOptions(type).device(at::Device(device_name));
+  return at::TensorOptions(type).device(at::Device(device_name()));
 }
 
 struct PairLengths {
@@ -53,7 +52,7 @@ struct HeadInputs {
   std::vector<double> ref_logp;
   Objective objective{DPO{.beta = 0.1}};
   std::unique_ptr<DeviceHead> head;
-  ops::Uploader uploader{at::Device(device_name)};
+  ops::Uploader uploader{at::Device(device_name())};
   std::vector<HeadGroup> groups;
   PackedBatch batch;
   int64_t labels = 0;
@@ -87,7 +86,7 @@ struct HeadInputs {
 /// Llama-shaped, weights random on the device.
 inline std::unique_ptr<Model> device_llama(const DecoderConfig& config) {
   auto model = std::make_unique<Model>(config, nullptr,
-                                       ModelOptions{.device = device_name, .dtype = DType::bf16});
+                                       ModelOptions{.device = device_name(), .dtype = DType::bf16});
   const c10::NoGradGuard no_grad;
   for (const Parameter& p : model->network().parameters().parameters()) {
     at::Tensor value = p.value.detach();

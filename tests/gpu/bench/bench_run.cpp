@@ -13,6 +13,8 @@ namespace {
 
 using kernels::cuda::Event;
 
+const char* device = "cuda";
+
 Times times_of(std::vector<double> ms) {
   std::sort(ms.begin(), ms.end());
   const auto at = [&](double share) {
@@ -32,6 +34,9 @@ double normal_quantile(double p) {
 }
 
 }  // namespace
+
+const char* device_name() { return device; }
+void use_cpu() { device = "cpu"; }
 
 double Bench::seconds_left() const {
   return seconds_ -

@@ -45,6 +45,10 @@ class Bench {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+/// "cuda", or "cpu" where the device is emulated.
+const char* device_name();
+void use_cpu();
+
 /// `count` lengths at the quantiles of a log-normal distribution around `median`, in a fixed order.
 std::vector<int64_t> log_normal_lengths(double median, double spread, int64_t count,
                                         int64_t stride);

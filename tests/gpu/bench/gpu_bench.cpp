@@ -3,11 +3,12 @@
 // stand in `pref doctor --device cuda`.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <optional>
 
 #include "kernels/cuda/runtime.h"
 #include "libpref/base/error.h"
 #include "libpref/base/log.h"
-#include "tests/gpu/bench/bench_inputs.h"
+#include "libpref/ops/device.h"
 #include "tests/gpu/bench/bench_run.h"
 
 int main(int argc, char** argv) {
@@ -28,10 +29,11 @@ int main(int argc, char** argv) {
       return 77;
     }
     set_log_level(LogLevel::warning);
-#if defined(PREF_BENCH_EMULATED)
-    const ops::EmulatedDevice device;
-    bench::device_name = "cpu";
-#endif
+    std::optional<ops::EmulatedDevice> emulated;
+    if (kernels::cuda::device_facts().name == "emulated") {
+      emulated.emplace();
+      bench::use_cpu();
+    }
     if (peers) {
       bench::peer_cases(run);
     } else {

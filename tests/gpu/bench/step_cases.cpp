@@ -63,7 +63,7 @@ void shared_prefix(Bench& bench, const Profile& profile) {
   for (const TokenizedRow& row : rows)
     for (const auto& branch : row.branches)
       apart.push_back({.id = row.id, .prompt = row.prompt, .branches = {branch}});
-  ops::Uploader uploader{at::Device(device_name)};
+  ops::Uploader uploader{at::Device(device_name())};
   const PackedBatch shared = batch_of(rows, uploader), whole = batch_of(apart, uploader);
   const auto pass = [&](const PackedBatch& batch) {
     const at::Tensor hidden = model->network().hidden(batch);
@@ -95,7 +95,7 @@ void whole_step(Bench& bench, const StepCase& test) {
   TrainerOptions options;
   options.optimizer.adam_moments_dtype = MomentsType::bf16;
   options.tokens_per_microbatch = test.tokens;
-  const Placement placement = place(device_name, DType::bf16);
+  const Placement placement = place(device_name(), DType::bf16);
   const MemoryPlan plan = plan_memory(test.config, options, placement);
   if (const auto free = ops::free_memory(placement.device))
     require_fits(plan, *free, test.config, options, placement);
@@ -167,7 +167,7 @@ void step_cases(Bench& bench) {
   bench.run("8B step", [&] {
     whole_step(bench, {"8B", llama_config(4096, 14336, 32, 32, 8, 128256), 12288, 0.55, 17});
   });
-  if (at::Device(device_name).is_cuda()) c10::getDeviceAllocator(at::kCUDA)->emptyCache();
+  if (at::Device(device_name()).is_cuda()) c10::getDeviceAllocator(at::kCUDA)->emptyCache();
   bench.run("1B step", [&] {
     whole_step(bench, {"1B", llama_config(2048, 8192, 16, 32, 8, 128256), 16384, 0.45, 85});
   });
