@@ -19,6 +19,8 @@ PACKAGES=(
 # Only with --fuzz: libFuzzer and the sanitizers that the fuzz targets of tests/fuzz are built with (44 MB to fetch).
 # g++ has no libFuzzer.
 readonly FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
+# Only with --tests: sets the run paths of what tests/gpu/bundle.sh collects.
+readonly TEST_PACKAGES=(patchelf)
 # Exit codes: 64 the caller must do something first, 69 something needed could not be had.
 readonly EX_USAGE=64 EX_UNAVAILABLE=69
 
@@ -36,7 +38,7 @@ Installs what libpref needs, configures and builds it.
   --target NAME     build only this target (and what it needs)
   --no-build        stop when packages and environments are there
   --fuzz            also install clang, for the preset fuzz (not needed to build or use libpref)
-  --tests           also make the tests' Python environment, .venv-tests
+  --tests           also install patchelf and make the tests' Python environment, .venv-tests
   --skip-packages   do not look at Debian packages (on other systems: you provide them)
   --print-python    print the path of the Python whose torch is built against, and stop (implies --no-build)
   --help            this text
@@ -300,7 +302,10 @@ main() {
         shift
         ;;
       --no-build) build=0 ;;
-      --tests) tests=1 ;;
+      --tests)
+        tests=1
+        PACKAGES+=("${TEST_PACKAGES[@]}")
+        ;;
       --fuzz) PACKAGES+=("${FUZZ_PACKAGES[@]}") ;;
       --skip-packages) packages=0 ;;
       --print-python) print_python=1 build=0 ;;

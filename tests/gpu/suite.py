@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the parts of the GPU suite one after the other within a number of minutes; tests/gpu/run.sh starts it.
+
+    prepare   the programs start; a small model and its data are made; each trainer runs on the CPU (no device needed)
+    doctor    pref doctor --device cuda --json --full: every kernel against double precision, shares of the ceilings
+    tests     test_gpu (GoogleTest)
+    train     two deterministic runs are equal bit for bit; 50 updates of each trainer in bfloat16, and of DPO in
+              float32, beside the CPU's
+    bench     gpu_bench --seconds N: head, attention and whole steps
+    peers     gpu_bench --peers --seconds N and peers.py in turns, three rounds: ratios to other libraries
+
+Programs print one JSON object a line ("kind": device, ceiling, check, bench, peer, run, tests, clocks, versions or
+skipped). Everything lands in results.json; table.py makes results.md of it. Without a device every part but the first
+is reported as skipped and the exit code is 77. A part that does not fit into the time left is skipped, and said.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+
+import table
+import target
+import training
+
+NO_DEVICE = 77
+# Seconds of each part when the whole has 480, and the least that it can do anything with. Time that a part leaves over
+# is the next ones'.
+PARTS = {
+    "prepare": (40, 0),
+    "doctor": (80, 20),
+    "tests": (60, 15),
+    "train": (60, 25),
+    "bench": (80, 30),
+    "peers": (160, 45),
+}
+WHOLE = sum(seconds for seconds, _ in PARTS.values())
+ROUNDS = 3
+
+
+class Failed(Exception):
+    """A part ends here, failed; the text says why."""
+
+
+class Suite:
+    def __init__(self, folder, work, out, minutes):
+        self.folder, self.work, self.out = folder, work, out
+        self.start = time.monotonic()
+        self.seconds = minutes * 60
+        self.deadline = self.start + self.seconds
+        self.lines, self.parts = [], []
+        self.device = None
+        self.log = (out / "log.txt").open("w")
+        self.help = ""
+        self.cpu_losses = {}
+        self.peers_program = [
+            sys.executable,
+            "-B",
+            str(pathlib.Path(__file__).resolve().parent / "peers.py"),
+        ]
+
+    def left(self):
+        return self.deadline - time.monotonic()
+
+    def note(self, line, **extra):
+        self.lines.append({**line, **extra})
+
+    def say(self, text):
+        print(text, flush=True)
+        self.log.write(text + "\n")
+        self.log.flush()
+
+    def run(self, command, check=True):
+        """A program of the bundle, or any other by its path, until the part's deadline: (exit code, standard output).
+        None instead of the code: it was stopped there; what it had printed still counts."""
+        if "/" not in command[0]:
+            command = [str(self.folder / "bin" / command[0]), *command[1:]]
+        self.log.write(f"$ {' '.join(command)}\n")
+        start = time.monotonic()
+        with tempfile.TemporaryFile("w+", dir=self.work) as out, tempfile.TemporaryFile(
+            "w+", dir=self.work
+        ) as err:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=self.work,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(max(0.1, self.left()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                code = None
+            out.seek(0)
+            err.seek(0)
+            text, errors = out.read(), err.read()
+        took = time.monotonic() - start
+        self.log.write(f"{text}{errors[-4000:]}--- exit code {code}, {took:.1f} s\n")
+        self.log.flush()
+        if check and code != 0:
+            last = (errors.strip() or text.strip() or "no output").splitlines()[-1]
+            how = (
+                f"was stopped after {took:.0f} s"
+                if code is None
+                else f"ended with exit code {code}: {last}"
+            )
+            raise Failed(f"{pathlib.Path(command[0]).name} {how}")
+        return code, text
+
+    def json_lines(self, command, **extra):
+        """Runs a program that prints JSON lines and keeps them, each with `extra`."""
+        code, text = self.run(command, check=False)
+        name = pathlib.Path(command[0]).name
+        found = []
+        for line in text.splitlines():
+            if line.startswith("{"):
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    # The last line of a program that was stopped may be half of one.
+                    if code is not None:
+                        raise Failed(
+                            f"{name} printed a line that is no JSON: {line[:100]}"
+                        ) from None
+        for line in found:
+            self.note(line, **extra)
+        wrong = [line for line in found if line.get("kind") == "check" and not line.get("ok")]
+        if wrong:
+            raise Failed(
+                f"{name}: {len(wrong)} checks failed, the first {wrong[0].get('name')}: {wrong[0].get('case')}"
+            )
+        if code != 0:
+            how = (
+                "was stopped at the end of its time"
+                if code is None
+                else f"ended with exit code {code}"
+            )
+            raise Failed(f"{name} {how}, after {len(found)} lines")
+        return found
+
+    # --- The parts. Each returns what to say of it. ---
+
+    def prepare(self):
+        _, text = self.run(["pref", "--help"])
+        if "train" not in text:
+            raise Failed("pref --help does not name its commands")
+        self.run(["pref", "doctor"])
+        _, self.help = self.run(["pref", "train", "--help"])
+        training.make_world(self.run, self.work)
+        updates = training.UPDATES if self.device else training.REHEARSAL_UPDATES
+        for trainer in training.TRAINERS:
+            folder, seconds = self.train(trainer, f"{trainer}-cpu", "cpu", updates)
+            self.cpu_losses[trainer] = training.losses(folder)
+            self.note(training.curve(trainer, "the CPU", self.cpu_losses[trainer], seconds))
+        return f"programs start, {len(training.TRAINERS)} trainers ran on the CPU"
+
+    def train(self, trainer, name, device, updates=training.UPDATES, **extra):
+        """A build without devices knows no option `device`; on the CPU it can be left out there."""
+        if device != "cpu" or training.has_option(self.help, "device"):
+            extra["device"] = device
+        start = time.monotonic()
+        folder = training.train(self.run, self.work, trainer, name, updates, extra)
+        return folder, time.monotonic() - start
+
+    def doctor(self):
+        found = self.json_lines(["pref", "doctor", "--device", "cuda", "--json", "--full"])
+        checks = sum(line.get("kind") == "check" for line in found)
+        if checks == 0:
+            raise Failed("pref doctor reported no check")
+        return f"{checks} checks right"
+
+    def tests(self):
+        results = self.out / "test_gpu.xml"
+        code, _ = self.run(
+            ["test_gpu", f"--gtest_output=xml:{results}", "--gtest_brief=1"], check=False
+        )
+        if not results.is_file():
+            raise Failed(f"test_gpu left no results (exit code {code})")
+        passed, failed, skipped = count_cases(results)
+        self.note(
+            {
+                "kind": "tests",
+                "name": "test_gpu",
+                "passed": passed,
+                "failed": failed,
+                "skipped": skipped,
+            }
+        )
+        text = f"{passed} passed, {len(failed)} failed, {skipped} skipped"
+        if failed or code != 0:
+            raise Failed(
+                f"{text}, exit code {code}" + (f"; the first: {failed[0]}" if failed else "")
+            )
+        if not passed:
+            raise Failed(f"{text}: nothing was tested although there is a device")
+        return text
+
+    def training_runs(self):
+        first, _ = self.train("dpo", "deterministic-1", "cuda", deterministic=True)
+        second, _ = self.train("dpo", "deterministic-2", "cuda", deterministic=True)
+        checks = [training.same_bits(first, second)]
+        runs = [(trainer, "bfloat16", training.LOSS_BOUND) for trainer in training.TRAINERS]
+        for trainer, dtype, bound in [("dpo", "float32", training.FLOAT32_BOUND), *runs]:
+            folder, seconds = self.train(trainer, f"{trainer}-{dtype}", "cuda", dtype=dtype)
+            values = training.losses(folder)
+            self.note(training.curve(trainer, f"the device, {dtype}", values, seconds))
+            checks.append(
+                training.compare(
+                    f"{trainer}, {dtype}", values, self.cpu_losses[trainer], training.UPDATES, bound
+                )
+            )
+        for check in checks:
+            self.note(check)
+        wrong = [check for check in checks if not check["ok"]]
+        if wrong:
+            raise Failed(
+                f"{len(wrong)} of {len(checks)} checks failed, the first {wrong[0]['name']}: {wrong[0]['error']}"
+            )
+        return f"{len(checks)} checks right"
+
+    def bench(self):
+        found = self.json_lines(["gpu_bench", "--seconds", f"{0.9 * self.left():.0f}"])
+        return f"{sum(line.get('kind') == 'bench' for line in found)} figures"
+
+    def peers(self):
+        """One process of ours and one of theirs in turn, so that clocks and heat are the same for both."""
+        each = self.left() / ROUNDS
+        done, broken = 0, None
+        try:
+            while done < ROUNDS and (not done or self.left() > 0.7 * each):
+                self.json_lines(
+                    ["gpu_bench", "--peers", "--seconds", f"{0.25 * each:.0f}"], round=done + 1
+                )
+                self.json_lines(
+                    [*self.peers_program, "--seconds", f"{0.5 * each:.0f}"], round=done + 1
+                )
+                done += 1
+        except Failed as error:
+            broken = error  # what was measured until then still counts
+        ratios = table.ratios(self.lines)
+        for line in ratios:
+            self.note(line)
+        if done < ROUNDS:
+            self.note(
+                {
+                    "kind": "skipped",
+                    "name": "peers",
+                    "reason": f"time was left for {done} of {ROUNDS} rounds",
+                }
+            )
+        if broken:
+            raise broken
+        return f"{len(ratios)} ratios, {done} rounds"
+
+    # --- All of it. ---
+
+    def part(self, name, wanted, end):
+        """Runs one part; `end` is the moment by which it must be through."""
+        start = time.monotonic()
+        least = PARTS[name][1]
+        self.deadline = min(end, self.start + self.seconds)
+        reason = ""
+        if name != "prepare":
+            if self.device is None:
+                reason = self.reason
+            elif name not in wanted:
+                reason = "not asked for (--parts)"
+            elif self.left() < least:
+                reason = f"needs {least} s, and {max(0, self.left()):.0f} s are left of --minutes"
+        if reason:
+            outcome, text = "skipped", reason
+            self.note({"kind": "skipped", "name": name, "reason": reason})
+        else:
+            try:
+                text = getattr(self, {"train": "training_runs"}.get(name, name))()
+                outcome = "prepared" if name == "prepare" else "passed"
+            except Failed as error:
+                outcome, text = "failed", str(error)
+            except (
+                Exception
+            ) as error:  # noqa: BLE001 - a part that breaks must not take the other parts' results along
+                outcome, text = "failed", f"{type(error).__name__}: {error}"
+            now = target.clocks()
+            if now:
+                self.note({"kind": "clocks", "name": f"after {name}", **now})
+        seconds = round(time.monotonic() - start, 1)
+        self.parts.append({"name": name, "outcome": outcome, "text": text, "seconds": seconds})
+        self.say(f"{name:8}  {outcome}: {text}" + (f" ({seconds:.1f} s)" if seconds >= 0.1 else ""))
+
+    def everything(self, wanted):
+        found = target.look(self.folder)
+        self.device, self.reason = found["device"], found["reason"]
+        self.say(", ".join(f"{name} {version}" for name, version in found["versions"].items()))
+        self.say(f"device: {self.device['name']}" if self.device else self.reason)
+        if self.device is None:
+            shares = {"prepare": 1.0}  # nothing else takes time
+        else:
+            shares = {
+                name: seconds
+                for name, (seconds, _) in PARTS.items()
+                if name in ("prepare", *wanted)
+            }
+        end = self.start
+        for name in PARTS:
+            end += self.seconds * shares.get(name, 0) / sum(shares.values())
+            self.part(name, wanted, end)
+        results = {
+            "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self.start, 1),
+            "versions": found["versions"],
+            "architectures": found["manifest"]["architectures"],
+            "device": self.device,
+            "parts": self.parts,
+            "lines": self.lines,
+        }
+        (self.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        (self.out / "results.md").write_text(table.markdown(results))
+        outcomes = [part["outcome"] for part in self.parts]
+        self.say(
+            f"{outcomes.count('passed')} parts passed, {outcomes.count('failed')} failed, {outcomes.count('skipped')} "
+            f"skipped; {self.out / 'results.md'}"
+        )
+        if "failed" in outcomes:
+            return 1
+        return 0 if "passed" in outcomes else NO_DEVICE
+
+
+def count_cases(path):
+    """(passed, names of the failed, skipped) of a GoogleTest XML file."""
+    passed, failed, skipped = 0, [], 0
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        if case.find("failure") is not None:
+            failed.append(f"{case.get('classname')}.{case.get('name')}")
+        elif case.find("skipped") is not None or case.get("status") == "notrun":
+            skipped += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=pathlib.Path, help="an unpacked bundle")
+    parser.add_argument(
+        "--work", type=pathlib.Path, required=True, help="a folder for what is made on the way"
+    )
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("gpu-results"))
+    parser.add_argument("--minutes", type=float, default=WHOLE / 60)
+    parser.add_argument("--parts", default=",".join(PARTS), help="separated by commas")
+    arguments = parser.parse_args()
+    wanted = [name for name in arguments.parts.split(",") if name]
+    unknown = sorted(set(wanted) - set(PARTS))
+    if unknown or arguments.minutes <= 0:
+        parser.error(
+            f"no part is called {unknown[0]}; there are {', '.join(PARTS)}"
+            if unknown
+            else "--minutes is above 0"
+        )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    suite = Suite(
+        arguments.folder.resolve(),
+        arguments.work.resolve(),
+        arguments.out.resolve(),
+        arguments.minutes,
+    )
+    try:
+        return suite.everything(wanted)
+    except target.Unfit as error:
+        print(f"[gpu] error: {error}", file=sys.stderr)
+        return 69
+
+
+if __name__ == "__main__":
+    sys.exit(main())
