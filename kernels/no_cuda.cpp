@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of kernels/cuda in a build without nvcc: each says so, devices() in words.
 #include "kernels/cuda/adamw.h"
+#include "kernels/cuda/ceilings.h"
 #include "kernels/cuda/logprob.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/samples.h"
 #include "kernels/cuda/sequence_sums.h"
 #include "kernels/cuda/swiglu.h"
 #include "libpref/base/error.h"
@@ -26,6 +28,11 @@ void adamw_update(const AdamWState&, ConstPointer, int64_t, const AdamWStep&, co
 }
 void split_master(const float*, int64_t, BF16*, int16_t*, Stream) { absent("split_master"); }
 void join_master(const BF16*, const int16_t*, int64_t, float*, Stream) { absent("join_master"); }
+
+void stream_copy(const void*, void*, int64_t, int, Stream) { absent("stream_copy"); }
+int64_t stream_read_words(int64_t, int) { absent("stream_read_words"); }
+void stream_read(const void*, int64_t, int, uint32_t*, Stream) { absent("stream_read"); }
+void stream_write(void*, int64_t, uint32_t, int, Stream) { absent("stream_write"); }
 
 int64_t logprob_parts(int64_t, int64_t) { absent("logprob_parts"); }
 void logprob_statistics(ConstPointer, int64_t, int64_t, int64_t, const int64_t*, LogitTransform,
@@ -89,6 +96,12 @@ void sum_row_groups(Pointer, int64_t, int64_t, const int64_t*, const int64_t*, c
                     int64_t, ConstPointer, bool, Stream) {
   absent("sum_row_groups");
 }
+
+void fill_normal(Pointer, int64_t, float, float, uint64_t, Stream) { absent("fill_normal"); }
+void set_elements(Pointer, const int64_t*, const float*, int64_t, Stream) {
+  absent("set_elements");
+}
+void fingerprint(const void*, int64_t, uint64_t*, Stream) { absent("fingerprint"); }
 
 void sequence_sums(const int64_t*, int64_t, const SequenceSum*, int, Stream) {
   absent("sequence_sums");

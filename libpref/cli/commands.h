@@ -81,9 +81,16 @@ struct InspectArguments {
 /// One row's tokens by part, which are cut and which are trained on, and its seams.
 int inspect(const InspectArguments& arguments, std::ostream& out);
 
-/// Versions and paths of every library in use, threads, and the memory a training run of `model`
-/// takes ("" = no plan).
-int doctor(const std::string& model, std::ostream& out);
+struct DoctorArguments {
+  std::string model;   ///< plan the memory of training it; "" = no plan
+  std::string device;  ///< cuda or cuda:N: check every kernel there; "" = none
+  bool json = false;   ///< with a device: its facts and results as JSON lines, nothing else
+  bool full = false;   ///< with a device: larger cases
+};
+/// Versions and paths of every library in use, threads, and the memory a training run of a model
+/// takes. With a device: every kernel against references in double, and its speed beside what the
+/// card does at best; 70 where a check fails.
+int doctor(const DoctorArguments& arguments, std::ostream& out);
 
 /// Opens a checkpoint and checks every digest.
 int verify(const std::string& checkpoint, std::ostream& out);

@@ -24,9 +24,11 @@ Examples:
   pref audit pairs.jsonl --model my-llama --eval held_out.jsonl --html audit.html
   pref inspect pairs.jsonl --model my-llama --row 17
   pref doctor --model my-llama
+  pref doctor --device cuda
 
 Machine-readable output goes to stdout, everything else to stderr. Exit codes: 0 done, 64 bad option, 65 bad data,
-66 input missing, 73 cannot create output, 74 I/O error, 75 start me again, 76 not finite, 77 digest mismatch.)";
+66 input missing, 70 a fault of libpref or a failed check, 73 cannot create output, 74 I/O error, 75 start me again,
+76 not finite, 77 digest mismatch.)";
 
 }  // namespace
 
@@ -122,11 +124,15 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
                           "data option, key=value (max_length, truncation_mode, ...)");
   inspect_app->callback([&] { chosen = [&] { return inspect(inspect_arguments, out); }; });
 
-  auto* doctor_app =
-      app.add_subcommand("doctor", "libraries in use, threads, and the memory plan of a model");
-  std::string doctor_model;
-  doctor_app->add_option("--model", doctor_model, "model folder to plan for");
-  doctor_app->callback([&] { chosen = [&] { return doctor(doctor_model, out); }; });
+  auto* doctor_app = app.add_subcommand(
+      "doctor", "libraries in use, threads, the memory plan of a model, a check of a CUDA card");
+  DoctorArguments doctor_arguments;
+  doctor_app->add_option("--model", doctor_arguments.model, "model folder to plan for");
+  doctor_app->add_option("--device", doctor_arguments.device,
+                         "cuda or cuda:N: check every kernel there, and how fast it is");
+  doctor_app->add_flag("--json", doctor_arguments.json, "results of --device as JSON lines");
+  doctor_app->add_flag("--full", doctor_arguments.full, "larger cases of --device");
+  doctor_app->callback([&] { chosen = [&] { return doctor(doctor_arguments, out); }; });
 
   auto* verify_app = app.add_subcommand("verify", "check every digest of a checkpoint folder");
   std::string checkpoint;

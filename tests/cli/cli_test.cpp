@@ -3,6 +3,7 @@
 // goes wrong.
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -391,6 +392,28 @@ TEST_F(Cli, DoctorNamesLibrariesAndPlansMemory) {
       {"doctor", "--model", path("absent")});  // the libraries are printed all the same
   EXPECT_EQ(absent.code, static_cast<int>(ErrorKind::missing_input));
   EXPECT_NE(absent.err.find("absent"), std::string::npos) << absent.err;
+}
+
+// With a card the checks themselves are run by tests/simt, in emulation, and by tests on a device.
+TEST_F(Cli, DoctorWithoutADeviceSaysWhatToDo) {
+  const Answer answer = pref_command({"doctor", "--device", "cuda"});
+  if (answer.code == 0) GTEST_SKIP() << "there is a device";
+  EXPECT_EQ(answer.code, static_cast<int>(ErrorKind::option));
+  EXPECT_NE(answer.out.find("libraries in use"), std::string::npos) << answer.out;
+  EXPECT_EQ(std::count(answer.err.begin(), answer.err.end(), '\n'), 1) << answer.err;
+  EXPECT_NE(answer.err.find("[doctor] no CUDA device: "), std::string::npos) << answer.err;
+  expect_error(pref_command({"doctor", "--device", "cuda", "--json"}), ErrorKind::option,
+               "no CUDA device: ");
+}
+
+TEST_F(Cli, DoctorRejectsWhatHasNoMeaning) {
+  for (const char* device : {"cpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1234"})
+    expect_error(pref_command({"doctor", "--device", device}), ErrorKind::option,
+                 "cuda or cuda:N is required");
+  for (const char* flag : {"--json", "--full"})
+    expect_error(pref_command({"doctor", flag}), ErrorKind::option, "Add --device cuda");
+  expect_error(pref_command({"doctor", "--device", "cuda", "--json", "--model", model}),
+               ErrorKind::option, "Drop --model or --json");
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/reference/adamw.h"
 #include "tests/kernels/target_test.h"
-#include "tests/reference/adamw_reference.h"
 #include "tests/reference/budget.h"
 
 namespace pref::kernels {

@@ -6,9 +6,9 @@
 #include <cmath>
 
 #include "kernels/logprob.h"
+#include "kernels/reference/logprob.h"
 #include "tests/kernels/target_test.h"
 #include "tests/reference/finite_difference.h"
-#include "tests/reference/logprob_reference.h"
 
 namespace pref::kernels {
 namespace {

@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/reference/logprob.h"
 #include "libpref/base/error.h"
 #include "tests/kernels/target_test.h"
 #include "tests/reference/budget.h"
-#include "tests/reference/logprob_reference.h"
 
 namespace pref::kernels {
 namespace {

@@ -8,12 +8,14 @@
 #include <string>
 
 #include "kernels/cuda/adamw.h"
+#include "kernels/cuda/ceilings.h"
 #include "kernels/cuda/logprob.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/samples.h"
 #include "kernels/cuda/sequence_sums.h"
 #include "kernels/cuda/swiglu.h"
 #include "libpref/base/error.h"
@@ -61,6 +63,13 @@ TEST(NoCuda, RejectsEveryCall) {
       {"Event", [&] { Event(); }},
       {"gather_rows", [&] { gather_rows(f, 1, 1, i, 0, f, nullptr); }},
       {"sum_row_groups", [&] { sum_row_groups(f, 1, 1, i, i, i, 0, f, false, nullptr); }},
+      {"stream_copy", [&] { stream_copy(d, d, 0, 4, nullptr); }},
+      {"stream_read_words", [&] { stream_read_words(0, 4); }},
+      {"stream_read", [&] { stream_read(d, 0, 4, nullptr, nullptr); }},
+      {"stream_write", [&] { stream_write(d, 0, 0, 4, nullptr); }},
+      {"fill_normal", [&] { fill_normal(f, 0, 0, 1, 1, nullptr); }},
+      {"set_elements", [&] { set_elements(f, i, f, 0, nullptr); }},
+      {"fingerprint", [&] { fingerprint(f, 0, nullptr, nullptr); }},
       {"sequence_sums", [&] { sequence_sums(i, 0, nullptr, 0, nullptr); }},
       {"marked_sums", [&] { marked_sums(i, 0, d, f, d, d, nullptr); }},
       {"spread_to_labels", [&] { spread_to_labels(d, i, 0, f, nullptr); }},

@@ -4,10 +4,10 @@
 
 #include <cmath>
 
+#include "kernels/reference/rms_norm.h"
 #include "tests/kernels/target_test.h"
 #include "tests/reference/budget.h"
 #include "tests/reference/finite_difference.h"
-#include "tests/reference/rms_norm_reference.h"
 
 namespace pref::kernels {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <cmath>
 
+#include "kernels/reference/rope.h"
 #include "tests/kernels/target_test.h"
 #include "tests/reference/finite_difference.h"
-#include "tests/reference/rope_reference.h"
 
 namespace pref::kernels {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <cmath>
 
+#include "kernels/reference/swiglu.h"
 #include "tests/kernels/target_test.h"
 #include "tests/reference/finite_difference.h"
-#include "tests/reference/swiglu_reference.h"
 
 namespace pref::kernels {
 namespace {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "libpref/base/error.h"
+#include "libpref/device_check/pair_rows.h"
 #include "libpref/objectives/objective.h"
 
 namespace pref::testing {
@@ -46,28 +47,7 @@ class Random {
   ::testing::ScopedTrace trace_;
 };
 
-inline Row<double> random_row(Random& random, int branches) {
-  Row<double> row;
-  row.branches = branches;
-  row.weight = random.uniform(0.1, 3);
-  row.margin = random.uniform(-1, 1);
-  row.label = random.coin() ? 1 : -1;
-  for (int k = 0; k < branches; ++k) {
-    const double n = static_cast<double>(random.integer(1, 30));
-    row.branch[k] = {.logp = -n * random.uniform(0.05, 2),
-                     .ref_logp = -n * random.uniform(0.05, 2),
-                     .num_tokens = n,
-                     .collision = -random.uniform(0.1, 3),
-                     .max_logp = -random.uniform(0.1, 2),
-                     .win_probability = random.uniform(0, 1),
-                     .score = 0.8 * (branches - k) + random.uniform(0, 0.7),  // best first
-                     .marked = random.normal(),
-                     .ref_marked = random.normal(),
-                     .unlikely = -random.uniform(0, 3),
-                     .coupled = random.normal()};
-  }
-  return row;
-}
+using device_check::random_row;
 
 /// A row whose batch gives it nothing.
 inline Row<double> uncoupled_row(Random& random, int branches) {

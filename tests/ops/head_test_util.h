@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "kernels/reference/logprob.h"
 #include "libpref/ops/preference_head.h"
 #include "tests/ops/ops_test_util.h"
-#include "tests/reference/logprob_reference.h"
 
 namespace pref::testing {
 

@@ -14,6 +14,7 @@ ALLOWED = {
     "libpref/base": set(),
     "libpref/data": {"libpref/base"},
     "libpref/evaluate": {"libpref/base"},
+    "libpref/device_check": {"libpref/base", "libpref/objectives", "kernels"},
     "kernels": {"libpref/base/error.h"},
     "examples/world": {"libpref/base"},
     "examples/experiments": {"libpref/base", "libpref/objectives"},
@@ -23,14 +24,16 @@ ALLOWED = {
     },
 }
 _LIBRARY = {name for name in ALLOWED if name.startswith("libpref/")}
-ALLOWED["libpref/cli"] |= {"libpref/evaluate"}
+ALLOWED["libpref/cli"] |= {"libpref/evaluate", "libpref/device_check"}
 ALLOWED["libpref/pref.h"] = _LIBRARY
 ALLOWED["examples"] = _LIBRARY | {"libpref/pref.h", "examples/world", "examples/experiments"}
 ALLOWED["python_bindings"] = ALLOWED["examples"] - {"examples/world", "examples/experiments"}
 
 # The only layers in which torch meets the kernels.
 KERNEL_CALLERS = {"kernels", "libpref/objectives", "libpref/ops", "libpref/optim"}
+KERNEL_CALLERS |= {"libpref/device_check"}
 TORCH_FREE = {"libpref/base", "libpref/data", "libpref/evaluate", "libpref/objectives", "kernels"}
+TORCH_FREE |= {"libpref/device_check"}
 TORCH_FREE |= {"examples/world", "examples/experiments"}
 TORCH = re.compile(r"(torch|ATen|c10|caffe2)/")
 # torch brings an fmt of its own, so whoever sees torch may not see these.

@@ -5,8 +5,8 @@
 
 #include <gmock/gmock.h>
 
+#include "kernels/reference/logprob.h"
 #include "libpref/base/error.h"
-#include "tests/reference/logprob_reference.h"
 #include "tests/simt/simt_test_util.h"
 
 namespace pref::kernels::cuda {

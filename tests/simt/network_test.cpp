@@ -4,10 +4,10 @@
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/swiglu.h"
+#include "kernels/reference/rms_norm.h"
+#include "kernels/reference/rope.h"
+#include "kernels/reference/swiglu.h"
 #include "libpref/base/error.h"
-#include "tests/reference/rms_norm_reference.h"
-#include "tests/reference/rope_reference.h"
-#include "tests/reference/swiglu_reference.h"
 #include "tests/simt/simt_test_util.h"
 
 namespace pref::kernels::cuda {
@@ -73,16 +73,11 @@ class CudaRmsNormTest : public SimtTest {
     for (int64_t r = 0; r < rows; ++r) {
       const auto in = columns(widened(x), r, stride, width),
                  d = columns(widened(dy), r, width, width);
-      double squares = 0, along = 0;
-      for (const double v : in) squares += v * v;
-      const double factor = 1 / std::sqrt(squares / static_cast<double>(width) + kEps);
-      for (size_t c = 0; c < in.size(); ++c) along += d[c] * w[c] * in[c];
-      along *= factor * factor / static_cast<double>(width);
-      std::vector<double> want;
+      const auto gradient = reference::rms_norm_gradient(d, in, w, static_cast<double>(kEps));
+      std::vector<double> want = gradient.dx;
       for (size_t c = 0; c < in.size(); ++c) {
-        want.push_back(factor * (d[c] * w[c] - in[c] * along));
-        if (accumulate) want.back() += dx_before[static_cast<size_t>(r * stride) + c];
-        want_weight[c] += d[c] * in[c] * factor;
+        if (accumulate) want[c] += dx_before[static_cast<size_t>(r * stride) + c];
+        want_weight[c] += d[c] * gradient.normalised[c];
       }
       expect_near(columns(widened(dx), r, stride, width), want, rounding<T>(), 3e-6, "dx");
     }
@@ -192,12 +187,10 @@ class CudaSwigluTest : public SimtTest {
       for (int64_t c = 0; c < width; ++c) {
         const auto at = static_cast<size_t>(r * width + c);
         const size_t g = static_cast<size_t>(2 * r * width + c), u = g + static_cast<size_t>(width);
-        const auto value = [&](double gate, double up) { return reference::swiglu(gate, up); };
-        const double h = 1e-5, bound = rounding<T>() + 1e-6;
-        const double want = value(in[g], in[u]);
+        const double bound = rounding<T>() + 1e-6, want = reference::swiglu(in[g], in[u]);
         EXPECT_NEAR(to_float(y[at]), want, bound * std::abs(want) + 1e-7);
-        const double d_gate = d[at] * (value(in[g] + h, in[u]) - value(in[g] - h, in[u])) / (2 * h);
-        const double d_up = d[at] * value(in[g], 1);
+        const auto slope = reference::swiglu_gradient(in[g], in[u]);
+        const double d_gate = d[at] * slope.gate, d_up = d[at] * slope.up;
         EXPECT_NEAR(got[g], d_gate, bound * std::abs(d_gate) + 1e-6);
         EXPECT_NEAR(got[u], d_up, bound * std::abs(d_up) + 1e-6);
       }

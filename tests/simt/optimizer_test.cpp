@@ -7,8 +7,8 @@
 
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/reference/adamw.h"
 #include "libpref/base/error.h"
-#include "tests/reference/adamw_reference.h"
 #include "tests/simt/simt_test_util.h"
 
 namespace pref::kernels::cuda {

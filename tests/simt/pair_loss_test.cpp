@@ -11,125 +11,46 @@
 namespace pref {
 namespace {
 
+using device_check::PairLosses;
+using device_check::RowsOnDevice;
 using kernels::cuda::expect_near;
 using pref::testing::Random;
 using pref::testing::random_row;
 
-struct Batch {
-  std::vector<Row<double>> rows;
-  std::vector<int64_t> first_sequence = {0}, first_label = {0};
-  std::vector<double> logp, ref_logp, collision, max_logp, win_probability, score, weight, margin;
-  std::vector<double> marked, ref_marked, unlikely, coupled;
-  std::vector<int32_t> label;
-
-  void add(const Row<double>& row) {
-    rows.push_back(row);
-    weight.push_back(row.weight);
-    margin.push_back(row.margin);
-    label.push_back(row.label);
-    for (int k = 0; k < row.branches; ++k) {
-      const Sequence<double>& s = row.branch[k];
-      first_label.push_back(first_label.back() + static_cast<int64_t>(s.num_tokens));
-      logp.push_back(s.logp);
-      ref_logp.push_back(s.ref_logp);
-      collision.push_back(s.collision);
-      max_logp.push_back(s.max_logp);
-      win_probability.push_back(s.win_probability);
-      score.push_back(s.score);
-      marked.push_back(s.marked);
-      ref_marked.push_back(s.ref_marked);
-      unlikely.push_back(s.unlikely);
-      coupled.push_back(s.coupled);
-    }
-    first_sequence.push_back(static_cast<int64_t>(logp.size()));
-  }
-  DeviceRows device() const {
-    return {static_cast<int64_t>(rows.size()),
-            first_sequence.data(),
-            first_label.data(),
-            logp.data(),
-            ref_logp.data(),
-            collision.data(),
-            max_logp.data(),
-            win_probability.data(),
-            score.data(),
-            weight.data(),
-            margin.data(),
-            label.data(),
-            marked.data(),
-            ref_marked.data(),
-            unlikely.data(),
-            coupled.data()};
-  }
-};
-
-struct Losses {
-  std::vector<double> loss, d_logp, reward, exploration, pair_weight, d_marked, d_unlikely;
-  explicit Losses(const Batch& batch) {
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    for (auto* v : {&loss, &exploration, &pair_weight}) v->assign(batch.rows.size(), nan);
-    for (auto* v : {&d_logp, &reward, &d_marked, &d_unlikely}) v->assign(batch.logp.size(), nan);
-  }
-  DeviceRowLosses device() {
-    return {loss.data(),        d_logp.data(),   reward.data(),    exploration.data(),
-            pair_weight.data(), d_marked.data(), d_unlikely.data()};
-  }
-};
-
 class CudaPairLossTest : public kernels::cuda::SimtTest {
  protected:
-  static void expect_as_on_cpu(const Objective& objective, const Batch& batch) {
+  static void expect_as_on_cpu(const Objective& objective, const std::vector<Row<double>>& rows) {
     const Normalizers normalizers{7, 130};
-    Losses got(batch), want(batch);
-    pair_losses(objective, normalizers, batch.device(), got.device(), nullptr);
-    for (size_t r = 0; r < batch.rows.size(); ++r) {
-      const RowLoss<double> row = objective(batch.rows[r], normalizers);
-      want.loss[r] = row.loss;
-      want.exploration[r] = row.exploration;
-      want.pair_weight[r] = row.pair_weight;
-      for (int64_t s = batch.first_sequence[r]; s < batch.first_sequence[r + 1]; ++s) {
-        want.d_logp[static_cast<size_t>(s)] = row.d_logp[s - batch.first_sequence[r]];
-        want.reward[static_cast<size_t>(s)] = row.reward[s - batch.first_sequence[r]];
-        want.d_marked[static_cast<size_t>(s)] = row.d_marked[s - batch.first_sequence[r]];
-        want.d_unlikely[static_cast<size_t>(s)] = row.d_unlikely[s - batch.first_sequence[r]];
-      }
-    }
-    const std::string name = objective.name();
-    expect_near(got.loss, want.loss, 1e-14, 0, name + " loss");
-    expect_near(got.d_logp, want.d_logp, 1e-14, 0, name + " d_logp");
-    expect_near(got.reward, want.reward, 1e-14, 0, name + " reward");
-    expect_near(got.d_marked, want.d_marked, 1e-14, 0, name + " d_marked");
-    expect_near(got.d_unlikely, want.d_unlikely, 1e-14, 0, name + " d_unlikely");
-    expect_near(got.exploration, want.exploration, 1e-14, 0, name + " exploration");
-    expect_near(got.pair_weight, want.pair_weight, 1e-14, 0, name + " pair_weight");
+    const PairLosses got =
+                         device_check::losses_on_device(objective, normalizers, RowsOnDevice(rows)),
+                     want = device_check::losses_on_host(objective, normalizers, rows);
+    const auto compare = [&](const char* what, std::vector<double> PairLosses::*field) {
+      expect_near(got.*field, want.*field, 1e-14, 0, objective.name() + " " + what);
+    };
+    compare("loss", &PairLosses::loss);
+    compare("exploration", &PairLosses::exploration);
+    compare("pair_weight", &PairLosses::pair_weight);
+    compare("d_logp", &PairLosses::d_logp);
+    compare("reward", &PairLosses::reward);
+    compare("d_marked", &PairLosses::d_marked);
+    compare("d_unlikely", &PairLosses::d_unlikely);
   }
 
-  template <class T>
-  static Batch random_batch(Random& random, const T& term) {
-    Batch batch;
-    for (int i = 0; i < 70; ++i) {  // more than one block
-      const int branches = std::max(2, term.min_branches) + (T::min_branches > 2 ? i % 3 : 0);
-      Row<double> row = random_row(random, branches);
-      if (!has(T::accepts, Accepts::margin)) row.margin = 0;
-      batch.add(row);
-    }
-    return batch;
-  }
+  static constexpr int kRows = 70;  // more than one block
 };
 PREF_EVERY_SCHEDULE(CudaPairLossTest);
 
 TEST_P(CudaPairLossTest, MatchesTheCpuForEveryObjective) {
   Random random;
   for_each_objective([&](const auto& term) {
-    expect_as_on_cpu(Objective(Term(term)), random_batch(random, term));
+    expect_as_on_cpu(Objective(Term(term)), device_check::random_rows(random, term, kRows));
   });
 }
 
 TEST_P(CudaPairLossTest, MatchesTheCpuForSumsAndModifiers) {
   Random random;
-  Batch batch = random_batch(random, Hinge{});
-  for (auto& row : batch.rows) row.margin = 0;
-  batch.margin.assign(batch.margin.size(), 0);
+  auto batch = device_check::random_rows(random, Hinge{}, kRows);
+  for (auto& row : batch) row.margin = 0;
   expect_as_on_cpu(Objective({{SFT{}, 0.3}, {DPO{}, 1.0}, {Hinge{}, 0.5}}), batch);
   expect_as_on_cpu(Objective({{DPO{}, 1.0}}, {.weighting = Weighting{}}), batch);
   Divergence js;
@@ -146,14 +67,13 @@ TEST_P(CudaPairLossTest, MatchesTheCpuForSumsAndModifiers) {
 
 TEST_P(CudaPairLossTest, RowsThatDoNotFitBecomeNaN) {
   Random random;
-  Batch batch;
+  std::vector<Row<double>> batch;
   for (int i = 0; i < 3; ++i) {
-    Row<double> row = random_row(random, 2);
-    row.margin = i == 1 ? 0.5 : 0;
-    batch.add(row);
+    batch.push_back(random_row(random, 2));
+    batch.back().margin = i == 1 ? 0.5 : 0;
   }
-  Losses got(batch);
-  pair_losses(Objective(IPO{}), {1, 1}, batch.device(), got.device(), nullptr);
+  const PairLosses got =
+      device_check::losses_on_device(Objective(IPO{}), {1, 1}, RowsOnDevice(batch));
   if (has(IPO::accepts, Accepts::margin)) GTEST_SKIP() << "ipo takes margins";
   EXPECT_TRUE(std::isfinite(got.loss[0]) && std::isfinite(got.loss[2]));
   EXPECT_TRUE(std::isnan(got.loss[1]) && std::isnan(got.d_logp[2]) && std::isnan(got.d_logp[3]));
@@ -161,13 +81,11 @@ TEST_P(CudaPairLossTest, RowsThatDoNotFitBecomeNaN) {
 
 TEST_P(CudaPairLossTest, RejectsMissingArrays) {
   Random random;
-  Batch batch;
-  batch.add(random_row(random, 2));
-  DeviceRows rows = batch.device();
+  const RowsOnDevice batch({random_row(random, 2)});
+  DeviceRows rows = batch.arrays();
   rows.ref_logp = nullptr;
-  Losses out(batch);
   const auto text = pref::testing::error_of(
-      ErrorKind::option, [&] { pair_losses(Objective(DPO{}), {}, rows, out.device(), nullptr); });
+      ErrorKind::option, [&] { pair_losses(Objective(DPO{}), {}, rows, {}, nullptr); });
   EXPECT_NE(text.find("ref_logp"), std::string::npos) << text;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/device/index.cuh"
+#include "kernels/cuda/device/random.cuh"
 #include "kernels/cuda/device/vector_io.cuh"
 
 namespace pref::kernels::cuda {
@@ -19,14 +20,6 @@ PREF_DEVICE SplitFloat split(float x) {
 PREF_DEVICE float join(uint16_t weight, int16_t remainder) {
   return float_of((static_cast<uint32_t>(weight) << 16) +
                   static_cast<uint32_t>(static_cast<int32_t>(remainder)));
-}
-
-/// Thirty-two random bits of (seed, element): the 64-bit finaliser of MurmurHash3.
-PREF_DEVICE uint32_t random_bits(uint64_t seed, int64_t element) {
-  uint64_t x = seed + static_cast<uint64_t>(element) * 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdu;
-  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53u;
-  return static_cast<uint32_t>(x >> 32);
 }
 
 /// x or one of its two bf16 neighbours, the nearer the likelier; `random` is 16 bits.
