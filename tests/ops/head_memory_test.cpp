@@ -1,60 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The head's promise on memory: no vocabulary-sized allocation beyond its one buffer, which keeps
 // to the budget.
-#include <c10/core/CPUAllocator.h>
-
-#include <algorithm>
-#include <atomic>
-#include <memory>
-
 #include "libpref/ops/preference_loss.h"
 #include "tests/ops/head_test_util.h"
+#include "tests/reference/metering_allocator.h"
 
 namespace pref {
 namespace {
 
 using at::Tensor;
 using namespace testing;  // pref::testing
-
-// Counts live and largest bytes of tensor memory. Blocks may outlive the time it is installed for.
-class MeteringAllocator : public c10::Allocator {
- public:
-  c10::DataPtr allocate(size_t bytes) override {
-    auto block = std::make_unique<Block>(Block{inner_->allocate(bytes), bytes, this});
-    live_ += static_cast<int64_t>(bytes);
-    peak_ = std::max(peak_.load(), live_.load());
-    largest_ = std::max(largest_.load(), static_cast<int64_t>(bytes));
-    void* data = block->inner.get();
-    return {data, block.release(), &free_block, c10::Device(c10::DeviceType::CPU)};
-  }
-  void copy_data(void* to, const void* from, size_t count) const override {
-    default_copy_data(to, from, count);
-  }
-
-  void reset() {
-    base_ = live_.load();
-    peak_ = live_.load();
-    largest_ = 0;
-  }
-  int64_t peak() const {
-    return peak_ - base_;
-  }  ///< most bytes live at once, beyond those of reset()
-  int64_t largest() const { return largest_; }  ///< bytes of the largest single allocation
-
- private:
-  struct Block {
-    c10::DataPtr inner;
-    size_t bytes;
-    MeteringAllocator* meter;
-  };
-  static void free_block(void* context) {
-    const std::unique_ptr<Block> block(static_cast<Block*>(context));
-    block->meter->live_ -= static_cast<int64_t>(block->bytes);
-  }
-  c10::Allocator* inner_ = c10::GetDefaultCPUAllocator();
-  std::atomic<int64_t> live_{0}, peak_{0}, largest_{0};
-  int64_t base_ = 0;
-};
 
 class HeadMemoryTest : public ::testing::Test {
  protected:
@@ -63,12 +18,8 @@ class HeadMemoryTest : public ::testing::Test {
   // What is not vocabulary-sized: gathered hidden states, index arithmetic.
   static constexpr int64_t kSmall = 64 << 10;
 
-  void SetUp() override { c10::SetCPUAllocator(&meter()); }
-  void TearDown() override { c10::SetCPUAllocator(c10::GetDefaultCPUAllocator()); }
-  static MeteringAllocator& meter() {
-    static MeteringAllocator* one = new MeteringAllocator;  // kept for blocks that are freed late
-    return *one;
-  }
+  static MeteringAllocator& meter() { return MeteringAllocator::get(); }
+  const MeteredMemory metered_;
 
   // 800 labels, 20 times the budget, in rows that fit or in one that does not.
   static HeadCase rows_that_fit(Random& random) {

@@ -3,6 +3,7 @@
 #include "libpref/train/memory_plan.h"
 
 #include "kernels/cuda/runtime.h"
+#include "tests/reference/metering_allocator.h"
 #include "tests/train/train_test_util.h"
 
 namespace pref::testing {
@@ -101,6 +102,44 @@ TEST(MemoryPlan, DefaultsDependOnTheDevice) {
   const int64_t whole = plan_memory(eight_billion(), {}, bf16_on_a_device()).total();
   EXPECT_EQ(plan_memory(eight_billion(), {}, bf16_on_a_device(), true).total() - whole,
             4 * 8'030'261'248);
+}
+
+// What is alive between the forward and the backward pass is what the plan says, with and without
+// recomputation: nothing is kept twice, and nothing is forgotten. The plan leaves out what a row
+// has beside its vectors (tokens, 1 / rms, the attention's log-sum-exp and masks).
+TEST(MemoryPlan, ActivationsAreWhatIsKept) {
+  for (const std::string& family : families())
+    for (const bool recompute : {false, true}) {
+      DecoderConfig config = toy_config(family, 40);
+      config.hidden_size = 64;
+      config.intermediate_size = 160;
+      config.head_dim = 16;
+      config.num_hidden_layers = 4;
+      config.layer_window.assign(4, 0);
+      Model model(config, nullptr);
+      randomize_weights(model.network().parameters(), 5);
+      model.network().set_recompute(recompute);
+      const auto rows = random_rows(60, 2, 2, 40, 3);
+      const PackingPlan plan = pack_rows(rows, all_indices(rows.size()));
+      TrainerOptions options;
+      options.tokens_per_microbatch = plan.num_tokens();
+      options.gradient_checkpointing = recompute;
+      int64_t planned = plan_memory(config, options).activations;
+      // Of a layer that is computed again nothing is alive at this point.
+      if (recompute) {
+        options.gradient_checkpointing = false;
+        const int64_t all = plan_memory(config, options).activations;
+        const int64_t edges = 3 * 4 * plan.num_tokens() * config.hidden_size;
+        planned -= (all - edges) / 4;
+      }
+      model.network().hidden(make_packed_batch(plan));  // tables that stay
+      const MeteredMemory metered;
+      MeteringAllocator::get().reset();
+      const at::Tensor hidden = model.network().hidden(make_packed_batch(plan));
+      const auto kept = static_cast<double>(MeteringAllocator::get().live());
+      EXPECT_LE(kept, 1.12 * static_cast<double>(planned)) << family << recompute;
+      EXPECT_GE(kept, 0.80 * static_cast<double>(planned)) << family << recompute;
+    }
 }
 
 TEST(Placement, RejectsWhatIsNotThere) {
