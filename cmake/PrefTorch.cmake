@@ -2,6 +2,7 @@
 # Imports the libraries of an installed torch wheel as `pref::torch`, without find_package(Torch): that is fatal for a
 # CUDA wheel where no CUDA toolkit is installed, although a CPU program needs only libtorch_cpu and libc10.
 #   PREF_TORCH_DIR   the folder `torch` of the wheel; asked from PREF_PYTHON (default: python3) when not given
+# pref::torch_cuda and pref::c10_cuda exist where the wheel has them; no target of this file links them.
 set(PREF_TORCH_VERSION 2.11)
 set(PREF_PYTHON "" CACHE FILEPATH "The Python whose torch is used")
 set(PREF_TORCH_DIR "" CACHE PATH "The folder `torch` of a torch wheel")
@@ -44,4 +45,12 @@ if(NOT TARGET pref::torch)
     INTERFACE_COMPILE_DEFINITIONS "_GLIBCXX_USE_CXX11_ABI=1"
     INTERFACE_COMPILE_FEATURES cxx_std_20)
   target_link_libraries(pref::torch INTERFACE pref::torch_cpu pref::c10 "${PREF_TORCH_DIR}/lib/libgomp.so.1")
+  # What a CUDA wheel has besides. Nothing is linked with it but libpref_ops of a CUDA build (PrefCuda.cmake), and never
+  # libcuda or nvrtc: such a program must start where there is no driver.
+  if(EXISTS "${PREF_TORCH_DIR}/lib/libtorch_cuda.so")
+    foreach(library c10_cuda torch_cuda)
+      add_library(pref::${library} SHARED IMPORTED)
+      set_target_properties(pref::${library} PROPERTIES IMPORTED_LOCATION "${PREF_TORCH_DIR}/lib/lib${library}.so")
+    endforeach()
+  endif()
 endif()

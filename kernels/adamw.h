@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW with decoupled weight decay (arXiv:1711.05101) on flat fp32 buffers, one pass, gradient
-// clip factor included.
+// AdamW with decoupled weight decay (arXiv:1711.05101, algorithm 2) on flat fp32 buffers, one pass,
+// gradient clip factor included. Any alignment of an f32; arguments are not checked, nothing
+// throws.
 //   g' = clip g;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2
 //   w = w - lr weight_decay w - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
 #pragma once
@@ -19,7 +20,8 @@ struct AdamWStep {
 void adamw_update(float* weight, const float* gradient, float* exp_avg, float* exp_avg_sq,
                   int64_t count, const AdamWStep& step);
 
-/// Sum of squares in double, fixed order for a given count (blocks of 4096, combined in order).
+/// Sum of squares of x [count] f32 in double, fixed order for a given count (blocks of 4096,
+/// combined in order).
 double sum_of_squares(const float* x, int64_t count);
 
 }  // namespace pref::kernels

@@ -4,7 +4,8 @@
 // No objective is known here: the network's side of every preference loss is one coefficient per
 // label.
 //   y = transform(z);  lse = log sum_v e^y_v;  p = e^(y - lse)          online softmax,
-//                      arXiv:1805.02867
+//                      arXiv:1805.02867, algorithm 3
+// Any alignment of an f32.
 #pragma once
 #include <cstdint>
 
@@ -38,7 +39,8 @@ void logprob_statistics(const float* logits, int64_t rows, int64_t vocab, int64_
 /// Overwrites logits with dL/dz, where d_logp[i] = dL/dlogp[i]:
 ///   dz_v = d_logp (1[v = label] - p_v) dy/dz;  the label's element is d_logp (-expm1(logp)) dy/dz,
 ///     exact as p -> 1.
-/// logp, lse, d_logp [N] f32, from logprob_statistics on the same logits.
+/// labels [N] i64; logp, lse, d_logp [N] f32, from logprob_statistics on the same logits. Throws
+/// pref::Error (data): label outside [0, vocab).
 void logprob_gradient(float* logits, int64_t rows, int64_t vocab, int64_t stride,
                       const int64_t* labels, const float* logp, const float* lse,
                       const float* d_logp, LogitTransform transform);

@@ -2,6 +2,7 @@
 // Row movement on CUDA: gather (rows that predict a label, embedding rows, the shared prompt's keys
 // and values for every branch) and its gradient, sums of rows in a fixed order without atomics
 // (scatter-add of dH, embedding gradient, the fold of a shared prompt's key and value gradients).
+// Plain indexing, no paper behind it. Throws (option): x and out of two types.
 #pragma once
 #include <vector>
 
@@ -14,12 +15,13 @@ namespace pref::kernels::cuda {
 void gather_rows(ConstPointer x, int64_t stride_x, int64_t width, const int64_t* index,
                  int64_t count, Pointer out, Stream stream);
 
-/// Rows grouped by where they go, on the host: group u adds rows source[begin[u] .. begin[u + 1]) to
-/// row target[u]. Targets rise; sources of a group keep their order.
+/// Rows grouped by where they go, on the host: group u adds rows source[begin[u] .. begin[u + 1])
+/// to row target[u]. Targets rise; sources of a group keep their order.
 struct RowGroups {
   std::vector<int64_t> target, begin, source;
   int64_t count() const { return static_cast<int64_t>(target.size()); }
 };
+/// index [count] i64 on the host. Needs no device and is there in every build.
 RowGroups group_rows(const int64_t* index, int64_t count);
 
 /// x[target[u], :] = (accumulate ? x[target[u], :] : 0) + sum of rows[source[k], :] for begin[u] <=

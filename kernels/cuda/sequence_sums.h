@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Per-token statistics to per-sequence sums, and per-sequence derivatives back to per-token
 // coefficients: what stands between the logits' statistics and the loss. Labels of a sequence are
-// neighbours: [first_label[s], first_label[s + 1]).
+// neighbours: [first_label[s], first_label[s + 1]). Sums as the objectives define them, no paper
+// behind their order.
 #pragma once
 #include "kernels/cuda/types.h"
 
@@ -16,7 +17,7 @@ struct SequenceSum {
 inline constexpr int kMaxSequenceSums = 4;
 
 /// out[s] = sum (or mean) of x over the labels of s, in f64. first_label [S + 1] i64; sums [count],
-/// a host array of at most kMaxSequenceSums. One launch.
+/// a host array of at most kMaxSequenceSums. One launch. Throws (option): more sums than that.
 void sequence_sums(const int64_t* first_label, int64_t sequences, const SequenceSum* sums,
                    int count, Stream stream);
 

@@ -9,7 +9,7 @@
 namespace pref {
 
 template <class T>
-PREF_HD T sigmoid(T u) {
+PREF_HD_CALL T sigmoid(T u) {
   using std::exp;
   if (u >= T(0)) return T(1) / (T(1) + exp(-u));
   const T e = exp(u);
@@ -18,7 +18,7 @@ PREF_HD T sigmoid(T u) {
 
 /// -log sigma(u) = log(1 + e^-u), exact at both ends.
 template <class T>
-PREF_HD T neg_log_sigmoid(T u) {
+PREF_HD_CALL T neg_log_sigmoid(T u) {
   using std::exp;
   using std::log1p;
   return u >= T(0) ? log1p(exp(-u)) : log1p(exp(u)) - u;

@@ -175,7 +175,11 @@ void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const
             if (!compares<T>() || !modifiers.bends()) return t.couple(batch, state);
             std::vector<Row<double>> bent;  // what the term will be called with
             bent.reserve(batch.size());
-            for (const auto& row : batch) bent.push_back(BentRow<double>(row, modifiers).row);
+            for (const auto& row : batch) {
+              double slope[kMaxBranches];
+              bend_sums(bent.emplace_back(row), modifiers, slope);
+              bend_ratios(bent.back(), modifiers, slope);
+            }
             t.couple(std::span(bent), state);
             for (size_t i = 0; i < batch.size(); ++i)
               for (int k = 0; k < batch[i].branches; ++k)
@@ -241,7 +245,8 @@ RowLoss<double> Objective::operator()(const Row<double>& row,
     std::visit(
         [&](const auto& t) {
           check_row(t, row);
-          add_term(t, weight * row.weight / divisor(t.normalizer, normalizers), row, modifiers,
+          Row<double> own = row;  // bent by the modifiers
+          add_term(t, weight * row.weight / divisor(t.normalizer, normalizers), own, modifiers,
                    rewarded, sum);
           rewarded = rewarded || gives_rewards<std::decay_t<decltype(t)>>();
         },

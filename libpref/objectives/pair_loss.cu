@@ -9,6 +9,68 @@
 namespace pref {
 namespace {
 
+// The row's sums, without what the objective does not ask for.
+PREF_HD_CALL void gather(const DeviceRows& in, int64_t row, int64_t begin, Row<double>& r) {
+  if (in.weight) r.weight = in.weight[row];
+  if (in.margin) r.margin = in.margin[row];
+  if (in.label) r.label = in.label[row];
+  for (int k = 0; k < r.branches; ++k) {
+    const int64_t s = begin + k;
+    Sequence<double>& branch = r.branch[k];
+    branch.logp = in.logp[s];
+    branch.num_tokens =
+        static_cast<double>(in.sequence_first_label[s + 1] - in.sequence_first_label[s]);
+    if (in.ref_logp) branch.ref_logp = in.ref_logp[s];
+    if (in.collision) branch.collision = in.collision[s];
+    if (in.max_logp) branch.max_logp = in.max_logp[s];
+    if (in.win_probability) branch.win_probability = in.win_probability[s];
+    if (in.score) branch.score = in.score[s];
+    if (in.marked) branch.marked = in.marked[s];
+    if (in.ref_marked) branch.ref_marked = in.ref_marked[s];
+    if (in.unlikely) branch.unlikely = in.unlikely[s];
+    if (in.coupled) branch.coupled = in.coupled[s];
+  }
+}
+
+// What the terms before this one left, which also gave the rewards: of the first term nothing.
+PREF_HD_CALL void gather(const DeviceRowLosses& out, bool first, int64_t row, int64_t begin,
+                         int branches, RowLoss<double>& sum) {
+  if (first) return;
+  sum.loss = out.loss[row];
+  sum.exploration = out.exploration[row];
+  for (int k = 0; k < branches; ++k) {
+    sum.d_logp[k] = out.d_logp[begin + k];
+    if (out.d_marked) sum.d_marked[k] = out.d_marked[begin + k];
+    if (out.d_unlikely) sum.d_unlikely[k] = out.d_unlikely[begin + k];
+    sum.reward[k] = out.reward[begin + k];
+  }
+}
+
+PREF_HD_CALL void scatter(const RowLoss<double>& sum, int64_t row, int64_t begin, int branches,
+                          const DeviceRowLosses& out) {
+  out.loss[row] = sum.loss;
+  out.exploration[row] = sum.exploration;
+  out.pair_weight[row] = sum.pair_weight;
+  for (int k = 0; k < branches; ++k) {
+    out.d_logp[begin + k] = sum.d_logp[k];
+    if (out.d_marked) out.d_marked[begin + k] = sum.d_marked[k];
+    if (out.d_unlikely) out.d_unlikely[begin + k] = sum.d_unlikely[k];
+    out.reward[begin + k] = sum.reward[k];
+  }
+}
+
+PREF_HD_CALL void refuse(int64_t row, int64_t begin, int64_t end, bool first,
+                         const DeviceRowLosses& out) {
+  const double nan = NAN;
+  out.loss[row] = out.exploration[row] = out.pair_weight[row] = nan;
+  for (int64_t s = begin; s < end; ++s) {
+    out.d_logp[s] = nan;
+    if (out.d_marked) out.d_marked[s] = nan;
+    if (out.d_unlikely) out.d_unlikely[s] = nan;
+    if (first) out.reward[s] = 0;
+  }
+}
+
 template <class Term>
 struct TermOfRow {
   Term term;
@@ -18,66 +80,18 @@ struct TermOfRow {
   DeviceRows in;
   DeviceRowLosses out;
 
-  PREF_HD Row<double> gather(int64_t row, int64_t begin, int branches) const {
-    Row<double> r;
-    r.branches = branches;
-    if (in.weight) r.weight = in.weight[row];
-    if (in.margin) r.margin = in.margin[row];
-    if (in.label) r.label = in.label[row];
-    for (int k = 0; k < branches; ++k) {
-      const int64_t s = begin + k;
-      Sequence<double>& branch = r.branch[k];
-      branch.logp = in.logp[s];
-      branch.num_tokens =
-          static_cast<double>(in.sequence_first_label[s + 1] - in.sequence_first_label[s]);
-      if (in.ref_logp) branch.ref_logp = in.ref_logp[s];
-      if (in.collision) branch.collision = in.collision[s];
-      if (in.max_logp) branch.max_logp = in.max_logp[s];
-      if (in.win_probability) branch.win_probability = in.win_probability[s];
-      if (in.score) branch.score = in.score[s];
-      if (in.marked) branch.marked = in.marked[s];
-      if (in.ref_marked) branch.ref_marked = in.ref_marked[s];
-      if (in.unlikely) branch.unlikely = in.unlikely[s];
-      if (in.coupled) branch.coupled = in.coupled[s];
-    }
-    return r;
-  }
-
-  PREF_HD void refuse(int64_t row, int64_t begin, int64_t end) const {
-    const double nan = NAN;
-    out.loss[row] = out.exploration[row] = out.pair_weight[row] = nan;
-    for (int64_t s = begin; s < end; ++s) out.d_logp[s] = nan;
-  }
-
   PREF_HD void operator()(int64_t row) const {
     const int64_t begin = in.row_first_sequence[row], end = in.row_first_sequence[row + 1];
-    if (first)
-      for (int64_t s = begin; s < end; ++s) out.reward[s] = 0;
-    if (end - begin > kMaxBranches || end - begin < 1) return refuse(row, begin, end);
-    const Row<double> r = gather(row, begin, static_cast<int>(end - begin));
-    if (!row_fits<Term>(r)) return refuse(row, begin, end);
+    if (end - begin > kMaxBranches || end - begin < 1) return refuse(row, begin, end, first, out);
+    Row<double> r;
+    r.branches = static_cast<int>(end - begin);
+    gather(in, row, begin, r);
+    if (!row_fits<Term>(r)) return refuse(row, begin, end, first, out);
     RowLoss<double> sum;
+    gather(out, first, row, begin, r.branches, sum);
     sum.pair_weight = pair_weight_of(modifiers, r);
-    if (!first) {
-      sum.loss = out.loss[row];
-      sum.exploration = out.exploration[row];
-    }
-    for (int k = 0; k < r.branches; ++k) {
-      sum.d_logp[k] = first ? 0 : out.d_logp[begin + k];
-      if (!first && out.d_marked) sum.d_marked[k] = out.d_marked[begin + k];
-      if (!first && out.d_unlikely) sum.d_unlikely[k] = out.d_unlikely[begin + k];
-      sum.reward[k] = out.reward[begin + k];
-    }
     add_term(term, weight * r.weight / divisor, r, modifiers, rewarded, sum);
-    out.loss[row] = sum.loss;
-    out.exploration[row] = sum.exploration;
-    out.pair_weight[row] = sum.pair_weight;
-    for (int k = 0; k < r.branches; ++k) {
-      out.d_logp[begin + k] = sum.d_logp[k];
-      if (out.d_marked) out.d_marked[begin + k] = sum.d_marked[k];
-      if (out.d_unlikely) out.d_unlikely[begin + k] = sum.d_unlikely[k];
-      out.reward[begin + k] = sum.reward[k];
-    }
+    scatter(sum, row, begin, r.branches, out);
   }
 };
 

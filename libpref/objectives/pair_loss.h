@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An objective over the rows of a batch on a CUDA device: per-sequence sums in, loss, derivatives
-// and rewards out, by the very functors of list.h. One small launch per term, nothing waits.
+// and rewards out, by the very functors of list.h, whose headers name paper and equation. One small
+// launch per term, nothing waits. Arrays are aligned to their elements.
 #pragma once
 #include "kernels/cuda/types.h"
 #include "libpref/objectives/objective.h"
@@ -27,7 +28,8 @@ struct DeviceRows {
   const double* coupled = nullptr;                ///< [S], where it couples the batch
 };
 
-/// Device arrays, all f64 and required: loss, exploration, pair_weight [B]; d_logp, reward [S].
+/// Device arrays, all f64, overwritten and required but the last two: loss, exploration,
+/// pair_weight [B]; d_logp, reward [S].
 struct DeviceRowLosses {
   double* loss = nullptr;
   double* d_logp = nullptr;

@@ -6,10 +6,14 @@
 #pragma once
 #include <cstdint>
 
+// PREF_HD_CALL: on a device called rather than inlined, where many kernels share a piece and none
+// gains by a copy of its own; inlined, they are most of what nvcc compiles.
 #if defined(__CUDACC__)
 #define PREF_HD __host__ __device__
+#define PREF_HD_CALL __host__ __device__ __noinline__
 #else
 #define PREF_HD
+#define PREF_HD_CALL
 #endif
 
 namespace pref {

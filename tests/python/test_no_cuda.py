@@ -5,17 +5,9 @@ kernels then is an error that names what is missing."""
 import os
 import pathlib
 import shutil
-import subprocess
 
 import pytest
-from pref_command import BUILD, ROOT
-
-
-def cache_value(name):
-    for line in (BUILD / "CMakeCache.txt").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return line.split("=", 1)[1]
-    raise AssertionError(f"build/release has no {name}; run cmake/bootstrap.sh")
+from cmake_build import configure
 
 
 @pytest.fixture
@@ -39,21 +31,15 @@ def without_toolkit(tmp_path):
     return environment
 
 
-def configure(build, environment, *options):
-    torch = f"-DPREF_TORCH_DIR={cache_value('PREF_TORCH_DIR')}"
-    command = ["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", torch, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-
-
 @pytest.mark.parametrize("choice", ["AUTO", "OFF"])
 def test_configures_for_the_cpu(choice, without_toolkit, tmp_path):
-    done = configure(tmp_path / "build", without_toolkit, f"-DPREF_CUDA={choice}")
+    done = configure(tmp_path / "build", f"-DPREF_CUDA={choice}", environment=without_toolkit)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "CUDA kernels: OFF" in done.stdout
     assert "libtorch_cuda" not in (tmp_path / "build" / "build.ninja").read_text()
 
 
 def test_asking_for_cuda_is_an_error(without_toolkit, tmp_path):
-    done = configure(tmp_path / "build", without_toolkit, "-DPREF_CUDA=ON")
+    done = configure(tmp_path / "build", "-DPREF_CUDA=ON", environment=without_toolkit)
     assert done.returncode != 0
     assert "[cuda]" in done.stderr and "nvcc" in done.stderr

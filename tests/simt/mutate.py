@@ -5,7 +5,7 @@ guard in turn. Works on a copy in a temporary folder of its own; the tree is onl
 is tried again under thread and then address sanitizer (a missing barrier may give right answers under every
 schedule, but never without a race). Exit code 1 if one survives all three.
 
-usage: tests/simt/mutate.py [--only WORD] [--plain]
+usage: tests/simt/mutate.py [--only WORD]... [--plain]
 """
 
 import argparse
@@ -118,7 +118,8 @@ MUTANTS = [
     ),
     ("zeroes of d_weight", "rms_norm.cuh", "d_weight[i + e] = 0;", "d_weight[i + e] += 0;"),
     ("column guard of the partials", "rms_norm.cuh", "if (i >= width) return;", ""),
-    ("accumulate dx", "rms_norm.cuh", "if (accumulate_dx) load<N>(dx_row + i, out);", "load<N>(dx_row + i, out);"),
+    ("accumulate dx", "rms_norm.cuh", "accumulate_dx ? out[e] + across : across", "across"),
+    ("overwrite dx", "rms_norm.cuh", "accumulate_dx ? out[e] + across : across", "to_float(dx_row[i + e]) + across"),
     ("sum's rounding", "rms_norm.cuh", "to_float(Elements<T>::round(v[e] + r[e]))", "v[e] + r[e]"),
     ("guard of the pairs", "rope.cuh", "item < heads * per_head;", "item <= heads * per_head;"),
     ("source row of the angles", "rope.cuh", "positions[from]", "positions[blockIdx.x]"),
@@ -234,7 +235,7 @@ def copy_tree():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="mutants whose name or file contains this")
+    parser.add_argument("--only", action="append", help="mutants whose name or file contains this; may be repeated")
     parser.add_argument("--plain", action="store_true", help="schedules alone, no sanitizers")
     arguments = parser.parse_args()
     tree = copy_tree()
@@ -245,7 +246,8 @@ def main():
             if (failure := build.run()) is not None:
                 print(f"[mutate] the unbroken kernels fail ({kind}): {failure}", file=sys.stderr)
                 return 70
-        chosen = [m for m in MUTANTS if arguments.only in m[0] or arguments.only in m[1]]
+        words = arguments.only or [""]
+        chosen = [m for m in MUTANTS if any(word in m[0] or word in m[1] for word in words)]
         for name, file, old, new in chosen:
             path = tree / DEVICE / file
             text = path.read_text()

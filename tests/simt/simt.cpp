@@ -83,7 +83,11 @@ int current;
 const std::function<void()>* body;
 std::exception_ptr first_fault;
 std::minstd_rand generator;
-char launch_order, end_order[2];
+char launch_order;
+// Where the threads of a block end: the block that has their stacks next, two later, begins after them, but threads of
+// one block are ordered by nothing but what the kernel does.
+char end_order[4];
+unsigned block_number;
 
 Block& block() { return set->block; }
 Thread& thread(int i) { return *set->threads[static_cast<size_t>(i)]; }
@@ -135,15 +139,14 @@ bool try_complete(Collective& c, int warp) {
 }
 
 void run_thread() {
-  const auto parity = static_cast<size_t>(set - sets);
   acquire(launch_order);
-  acquire(end_order[parity]);
+  acquire(end_order[(block_number + 2) % 4]);
   try {
     (*body)();
   } catch (...) {
     if (!first_fault) first_fault = std::current_exception();
   }
-  release(end_order[parity]);
+  release(end_order[block_number % 4]);
   const int warp = current / kWarp;
   thread(current).state = State::returned;
   ++block().returned;
@@ -239,7 +242,7 @@ void run_block(int threads) {
     thread(i).fiber.resume();
     if (first_fault) break;
   }
-  acquire(end_order[set - sets]);  // what a fiber threw was made by it
+  acquire(end_order[block_number % 4]);  // what a fiber threw was made by it
   if (first_fault) std::rethrow_exception(std::exchange(first_fault, nullptr));
   if (block().returned != threads) fail_stuck();
   check_red_zones();
@@ -265,7 +268,8 @@ void run(dim3 grid, dim3 block_size, size_t dynamic_bytes, const std::function<v
     const unsigned at = options.order == Order::reverse ? blocks - 1 - k : k;
     blockIdx = {at % grid.x, at / grid.x % grid.y, at / grid.x / grid.y};
 #if defined(SIMT_THREAD_SANITIZER)
-    set = &sets[k % 2];
+    ++block_number;
+    set = &sets[block_number % 2];
 #else
     set = &sets[0];
 #endif
@@ -282,8 +286,6 @@ void run(dim3 grid, dim3 block_size, size_t dynamic_bytes, const std::function<v
     }
     run_block(threads);
   }
-  acquire(end_order[0]);
-  acquire(end_order[1]);
 }
 
 void fault(const std::string& what, Site site) {
