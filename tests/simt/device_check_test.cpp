@@ -161,6 +161,10 @@ TEST(Comparison, RejectsWhatIsBeyondItsBound) {
     c.exact("x", false);
     c.near("y", 1, 1, 0, 0);  // a later good one does not cover it
   }));
+  EXPECT_FALSE(ok([&](Comparison& c) {
+    c.near("x", nan, 1, 1, 1);
+    c.near("y", 1.5, 1, 1, 1);
+  }));
 }
 
 TEST_P(DeviceCheckTest, NormalNumbersAreNormal) {
