@@ -243,7 +243,6 @@ def cases(device):
     whole = [(0, pair, pair)] * (SEQUENCES // 2)
     padded = padded_pairs()
     vocabulary = VOCABULARIES[0]
-    compiled = torch.compile(statistics_whole, dynamic=False)
     reference = torch.zeros(2 * len(whole), device=device)
 
     def head(name, lengths, of, make, flat=False):
@@ -256,29 +255,27 @@ def cases(device):
             lambda: head_step(make(), device, lengths, HIDDEN, vocabulary, flat),
         )
 
-    def logprob(name, size, of, formula):
-        wpo = name == "logprob_wpo"
-        return (
-            "G3",
-            name,
-            logits_case(ROWS, size),
-            of,
-            lambda: logprob_step(formula, device, ROWS, size, wpo),
-        )
+    def logprob(name, size, of, make):
+        """make() is (step, restore) of the library `of`."""
+        return ("G3", name, logits_case(ROWS, size), of, make)
 
-    found = [logprob("logprob", size, "torch eager", statistics_eager) for size in VOCABULARIES]
-    found += [logprob("logprob_wpo", vocabulary, "torch eager", statistics_eager)]
-    found += [
-        (
-            "G3",
-            "logprob",
-            logits_case(ROWS, size),
-            "Liger Triton CE",
-            lambda size=size: liger_cross_entropy_step(device, ROWS, size),
-        )
-        for size in VOCABULARIES
-    ]
-    found += [
+    def eager(size, wpo=False):
+        return lambda: logprob_step(statistics_eager, device, ROWS, size, wpo)
+
+    def compiled(size):
+        def make():
+            formula = torch.compile(statistics_whole, dynamic=False)
+            return logprob_step(formula, device, ROWS, size, False)
+
+        return make
+
+    def liger(size):
+        return lambda: liger_cross_entropy_step(device, ROWS, size)
+
+    return [
+        *(logprob("logprob", size, "torch eager", eager(size)) for size in VOCABULARIES),
+        logprob("logprob_wpo", vocabulary, "torch eager", eager(vocabulary, wpo=True)),
+        *(logprob("logprob", size, "Liger Triton CE", liger(size)) for size in VOCABULARIES),
         head("head", whole, "torch eager", lambda: lambda s, w, t: head_eager(s, w, t, reference)),
         head("head", whole, "LigerFusedLinearDPOLoss", liger_dpo),
         head("head_padded", padded, "LigerFusedLinearDPOLoss", liger_dpo),
@@ -287,10 +284,8 @@ def cases(device):
         head("head", whole, "CCE", lambda: cut_cross_entropy(False), flat=True),
         head("head", whole, "CCE exact", lambda: cut_cross_entropy(True), flat=True),
         head("head", whole, "QuACK", quack, flat=True),
-        logprob("logprob", vocabulary, "torch.compile", compiled),
-        logprob("logprob", VOCABULARIES[1], "torch.compile", compiled),
+        *(logprob("logprob", size, "torch.compile", compiled(size)) for size in VOCABULARIES),
     ]
-    return found
 
 
 def measure(step, restore, seconds=1.0, least=10):

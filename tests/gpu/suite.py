@@ -15,6 +15,7 @@ is reported as skipped and the exit code is 77. A part that does not fit into th
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -43,6 +44,7 @@ PARTS = {
 }
 WHOLE = sum(seconds for seconds, _ in PARTS.values())
 ROUNDS = 3
+RESULTS = ("results.json", "results.md", "test_gpu.xml")
 
 
 class Failed(Exception):
@@ -53,18 +55,18 @@ class Suite:
     def __init__(self, folder, work, out, minutes):
         self.folder, self.work, self.out = folder, work, out
         self.start = time.monotonic()
+        self.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         self.seconds = minutes * 60
         self.deadline = self.start + self.seconds
         self.lines, self.parts = [], []
         self.device = None
+        for name in RESULTS:  # of an earlier run, which must not be taken for this one's
+            (out / name).unlink(missing_ok=True)
         self.log = (out / "log.txt").open("w")
         self.help = ""
         self.cpu_losses = {}
-        self.peers_program = [
-            sys.executable,
-            "-B",
-            str(pathlib.Path(__file__).resolve().parent / "peers.py"),
-        ]
+        peers = pathlib.Path(__file__).resolve().parent / "peers.py"
+        self.peers_program = [sys.executable, "-B", str(peers)]
 
     def left(self):
         return self.deadline - time.monotonic()
@@ -77,29 +79,34 @@ class Suite:
         self.log.write(text + "\n")
         self.log.flush()
 
-    def run(self, command, check=True):
+    def run(self, command, check=True, threads=None):
         """A program of the bundle, or any other by its path, until the part's deadline: (exit code, standard output).
-        None instead of the code: it was stopped there; what it had printed still counts."""
+        None instead of the code: it was stopped there; what it had printed still counts. threads: on the CPU.
+        """
         if "/" not in command[0]:
             command = [str(self.folder / "bin" / command[0]), *command[1:]]
         self.log.write(f"$ {' '.join(command)}\n")
         start = time.monotonic()
-        with tempfile.TemporaryFile("w+", dir=self.work) as out, tempfile.TemporaryFile(
-            "w+", dir=self.work
-        ) as err:
+        environment = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+        with contextlib.ExitStack() as stack:
+            files = [tempfile.TemporaryFile("w+", dir=self.work) for _ in range(2)]
+            out, err = map(stack.enter_context, files)
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 cwd=self.work,
+                env={**os.environ, **environment},
                 start_new_session=True,
             )
             try:
                 code = process.wait(max(0.1, self.left()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)  # with what it started itself
                 process.wait()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
                 code = None
             out.seek(0)
             err.seek(0)
@@ -121,29 +128,24 @@ class Suite:
         """Runs a program that prints JSON lines and keeps them, each with `extra`."""
         code, text = self.run(command, check=False)
         name = pathlib.Path(command[0]).name
-        found = []
+        found, unreadable = [], []
         for line in text.splitlines():
             if line.startswith("{"):
                 try:
                     found.append(json.loads(line))
+                    self.note(found[-1], **extra)
                 except ValueError:
-                    # The last line of a program that was stopped may be half of one.
-                    if code is not None:
-                        raise Failed(
-                            f"{name} printed a line that is no JSON: {line[:100]}"
-                        ) from None
-        for line in found:
-            self.note(line, **extra)
+                    unreadable.append(line)
+        # The last line of a program that was stopped may be half of one.
+        if unreadable and code is not None:
+            raise Failed(f"{name} printed a line that is no JSON: {unreadable[0][:100]}")
         wrong = [line for line in found if line.get("kind") == "check" and not line.get("ok")]
         if wrong:
-            raise Failed(
-                f"{name}: {len(wrong)} checks failed, the first {wrong[0].get('name')}: {wrong[0].get('case')}"
-            )
+            first = f"{wrong[0].get('name')}: {wrong[0].get('case')}"
+            raise Failed(f"{name}: {len(wrong)} checks failed, the first {first}")
         if code != 0:
             how = (
-                "was stopped at the end of its time"
-                if code is None
-                else f"ended with exit code {code}"
+                "was stopped at its time's end" if code is None else f"ended with exit code {code}"
             )
             raise Failed(f"{name} {how}, after {len(found)} lines")
         return found
@@ -187,20 +189,12 @@ class Suite:
         if not results.is_file():
             raise Failed(f"test_gpu left no results (exit code {code})")
         passed, failed, skipped = count_cases(results)
-        self.note(
-            {
-                "kind": "tests",
-                "name": "test_gpu",
-                "passed": passed,
-                "failed": failed,
-                "skipped": skipped,
-            }
-        )
+        counts = {"passed": passed, "failed": failed, "skipped": skipped}
+        self.note({"kind": "tests", "name": "test_gpu", **counts})
         text = f"{passed} passed, {len(failed)} failed, {skipped} skipped"
         if failed or code != 0:
-            raise Failed(
-                f"{text}, exit code {code}" + (f"; the first: {failed[0]}" if failed else "")
-            )
+            first = f"; the first: {failed[0]}" if failed else ""
+            raise Failed(f"{text}, exit code {code}{first}")
         if not passed:
             raise Failed(f"{text}: nothing was tested although there is a device")
         return text
@@ -214,23 +208,23 @@ class Suite:
             folder, seconds = self.train(trainer, f"{trainer}-{dtype}", "cuda", dtype=dtype)
             values = training.losses(folder)
             self.note(training.curve(trainer, f"the device, {dtype}", values, seconds))
-            checks.append(
-                training.compare(
-                    f"{trainer}, {dtype}", values, self.cpu_losses[trainer], training.UPDATES, bound
-                )
-            )
+            cpu = self.cpu_losses[trainer]
+            name = f"{trainer}, {dtype}"
+            checks.append(training.compare(name, values, cpu, training.UPDATES, bound))
         for check in checks:
             self.note(check)
         wrong = [check for check in checks if not check["ok"]]
         if wrong:
-            raise Failed(
-                f"{len(wrong)} of {len(checks)} checks failed, the first {wrong[0]['name']}: {wrong[0]['error']}"
-            )
+            first = f"{wrong[0]['name']}: {wrong[0]['error']}"
+            raise Failed(f"{len(wrong)} of {len(checks)} checks failed, the first {first}")
         return f"{len(checks)} checks right"
 
     def bench(self):
         found = self.json_lines(["gpu_bench", "--seconds", f"{0.9 * self.left():.0f}"])
-        return f"{sum(line.get('kind') == 'bench' for line in found)} figures"
+        figures = sum(line.get("kind") == "bench" for line in found)
+        if not figures:
+            raise Failed("gpu_bench reported no figure")
+        return f"{figures} figures"
 
     def peers(self):
         """One process of ours and one of theirs in turn, so that clocks and heat are the same for both."""
@@ -238,28 +232,23 @@ class Suite:
         done, broken = 0, None
         try:
             while done < ROUNDS and (not done or self.left() > 0.7 * each):
-                self.json_lines(
-                    ["gpu_bench", "--peers", "--seconds", f"{0.25 * each:.0f}"], round=done + 1
-                )
-                self.json_lines(
-                    [*self.peers_program, "--seconds", f"{0.5 * each:.0f}"], round=done + 1
-                )
+                ours = ["gpu_bench", "--peers", "--seconds", f"{0.25 * each:.0f}"]
+                self.json_lines(ours, round=done + 1)
+                theirs = [*self.peers_program, "--seconds", f"{0.5 * each:.0f}"]
+                self.json_lines(theirs, round=done + 1)
                 done += 1
         except Failed as error:
             broken = error  # what was measured until then still counts
         ratios = table.ratios(self.lines)
         for line in ratios:
             self.note(line)
-        if done < ROUNDS:
-            self.note(
-                {
-                    "kind": "skipped",
-                    "name": "peers",
-                    "reason": f"time was left for {done} of {ROUNDS} rounds",
-                }
-            )
         if broken:
             raise broken
+        if not ratios:
+            raise Failed("no case of gpu_bench --peers has a partner in peers.py")
+        if done < ROUNDS:
+            reason = f"time was left for {done} of {ROUNDS} rounds"
+            self.note({"kind": "skipped", "name": "peers", "reason": reason})
         return f"{len(ratios)} ratios, {done} rounds"
 
     # --- All of it. ---
@@ -286,9 +275,7 @@ class Suite:
                 outcome = "prepared" if name == "prepare" else "passed"
             except Failed as error:
                 outcome, text = "failed", str(error)
-            except (
-                Exception
-            ) as error:  # noqa: BLE001 - a part that breaks must not take the other parts' results along
+            except Exception as error:  # the other parts' results must not be lost with it
                 outcome, text = "failed", f"{type(error).__name__}: {error}"
             now = target.clocks()
             if now:
@@ -296,6 +283,19 @@ class Suite:
         seconds = round(time.monotonic() - start, 1)
         self.parts.append({"name": name, "outcome": outcome, "text": text, "seconds": seconds})
         self.say(f"{name:8}  {outcome}: {text}" + (f" ({seconds:.1f} s)" if seconds >= 0.1 else ""))
+
+    def save(self, found):
+        results = {
+            "started": self.started,
+            "seconds": round(time.monotonic() - self.start, 1),
+            "versions": found["versions"],
+            "architectures": found["manifest"]["architectures"],
+            "device": self.device,
+            "parts": self.parts,
+            "lines": self.lines,
+        }
+        (self.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        (self.out / "results.md").write_text(table.markdown(results))
 
     def everything(self, wanted):
         found = target.look(self.folder)
@@ -314,21 +314,11 @@ class Suite:
         for name in PARTS:
             end += self.seconds * shares.get(name, 0) / sum(shares.values())
             self.part(name, wanted, end)
-        results = {
-            "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - self.start, 1),
-            "versions": found["versions"],
-            "architectures": found["manifest"]["architectures"],
-            "device": self.device,
-            "parts": self.parts,
-            "lines": self.lines,
-        }
-        (self.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        (self.out / "results.md").write_text(table.markdown(results))
+            self.save(found)  # after every part: the machine may be taken away
         outcomes = [part["outcome"] for part in self.parts]
+        passed, failed, skipped = map(outcomes.count, ("passed", "failed", "skipped"))
         self.say(
-            f"{outcomes.count('passed')} parts passed, {outcomes.count('failed')} failed, {outcomes.count('skipped')} "
-            f"skipped; {self.out / 'results.md'}"
+            f"{passed} parts passed, {failed} failed, {skipped} skipped; {self.out / 'results.md'}"
         )
         if "failed" in outcomes:
             return 1
@@ -368,6 +358,7 @@ def main():
             if unknown
             else "--minutes is above 0"
         )
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # stops children
     arguments.out.mkdir(parents=True, exist_ok=True)
     suite = Suite(
         arguments.folder.resolve(),

@@ -42,7 +42,7 @@ _TIMING = ("second", "time", "per_s", "perf/", "rss", "memory")
 def make_world(run, folder):
     """`folder`/world with sft/model and train.jsonl, in which every row also has a third response."""
     settings = [f"{name}={value}" for name, value in WORLD.items()]
-    run(["quickstart", str(folder / "world"), *settings])
+    run(["quickstart", str(folder / "world"), *settings], threads=1)
     rows = [
         json.loads(line) for line in (folder / "world" / "train.jsonl").read_text().splitlines()
     ]
@@ -74,7 +74,7 @@ def train(run, folder, trainer, name, updates, extra):
     }
     config = folder / f"{name}.yaml"
     config.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in options.items()))
-    run(["pref", "train", str(config)])
+    run(["pref", "train", str(config)], threads=1)  # so small a model gains nothing from more
     return folder / name
 
 

@@ -163,7 +163,7 @@ class Root:
             if not place.exists():
                 place.symlink_to(facts["executable"])
 
-    def run(self, *command, origin, timeout=600):
+    def run(self, *command, origin, timeout=1600):
         """A command inside, in an environment that names nothing of this machine. Without a /proc the dynamic linker
         cannot tell where a program lies: `origin` is what $ORIGIN means in programs (libraries know by themselves).
         """
