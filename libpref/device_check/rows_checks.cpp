@@ -2,6 +2,7 @@
 // Gather, sums of rows, sums over sequences and their way back.
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/sequence_sums.h"
+#include "kernels/log_complement.h"
 #include "libpref/device_check/session.h"
 
 namespace pref::device_check {
@@ -126,6 +127,36 @@ void check_sequence_sums(Session& session, int64_t sequences, int64_t longest) {
     for (auto i = static_cast<size_t>(first[s]); i < static_cast<size_t>(first[s + 1]); ++i)
       back.near("coefficient", to_double(got[i]), to_double(static_cast<float>(got_sum[s])), 0, 0);
   session.report(back);
+
+  // Sums by marks and their way back; log-probs are what stands in x, made negative.
+  std::vector<float> logp;
+  for (const double v : xs) logp.push_back(static_cast<float>(-std::abs(v)));
+  const DeviceArray<float> logps(logp);
+  const DeviceArray<double> mark(ys);
+  const auto marked = Session::output<double>(sequences),
+             unlikely = Session::output<double>(sequences);
+  gpu::marked_sums(first_label.data(), sequences, mark.data(), logps.data(), marked.data(),
+                   unlikely.data(), nullptr);
+  gpu::spread_to_labels(sum.data(), first_label.data(), sequences, spread.data(), nullptr,
+                        {mark.data(), logps.data(), mean.data(), sum.data()});
+  const auto got_marked = marked.read(), got_unlikely = unlikely.read();
+  const auto got_slopes = spread.read();
+  Comparison marks("marked_sums", text);
+  for (size_t s = 0; s + 1 < first.size(); ++s) {
+    double want_marked = 0, want_unlikely = 0, size = 0;
+    for (auto i = static_cast<size_t>(first[s]); i < static_cast<size_t>(first[s + 1]); ++i) {
+      const auto rest = kernels::log_complement(to_double(logp[i]));
+      want_marked += ys[i] * to_double(logp[i]);
+      want_unlikely += ys[i] * rest.value;
+      size += std::abs(ys[i] * rest.value);
+      const double slope = got_sum[s] + ys[i] * (got_mean[s] + got_sum[s] * rest.slope);
+      marks.near("coefficient", to_double(got_slopes[i]), slope, 2e-7,
+                 1e-9 + 1e-12 * std::abs(got_sum[s] * rest.slope));
+    }
+    marks.near("marked", got_marked[s], want_marked, 1e-13, 1e-12 + 1e-13 * size);
+    marks.near("unlikely", got_unlikely[s], want_unlikely, 1e-13, 1e-12 + 1e-13 * size);
+  }
+  session.report(marks);
 }
 
 }  // namespace
