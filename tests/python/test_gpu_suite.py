@@ -6,11 +6,13 @@ recorded lines, and the formulas of peers.py at tiny sizes against torch in doub
 import json
 import math
 import pathlib
+import re
+import subprocess
 import sys
 
 import pytest
 import torch
-from pref_command import ROOT
+from pref_command import BUILD, ROOT, read_jsonl
 
 sys.path.insert(0, str(ROOT / "tests" / "gpu"))
 
@@ -256,6 +258,40 @@ def test_a_recorded_run_as_a_page(tmp_path):
         "not measured in this run",
     ]:
         assert words in page, f"{words}\n{page}"
+
+
+def emulated_bench(*arguments):
+    """The lines of gpu_bench on an emulated device, at sizes whose times mean nothing."""
+    program = BUILD / "bin" / "gpu_bench_emulated"
+    assert program.exists(), f"{program} is not built; run cmake/bootstrap.sh"
+    done = subprocess.run([program, "--tiny", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return read_jsonl(done.stdout)
+
+
+def test_gpu_bench_times_what_peers_times():
+    """Same goals and names, cases of the same form: else there would be no ratio."""
+    ours = emulated_bench("--peers")
+    theirs = [case[:3] for case in peers.cases("cpu")]
+    assert {(line["goal"], line["name"]) for line in ours} == {case[:2] for case in theirs}
+    for line in ours:
+        forms = {re.sub(r"\d+", "N", case) for goal, name, case in theirs if name == line["name"]}
+        assert forms == {re.sub(r"\d+", "N", line["case"])}
+    lines = [{**line, "round": 1} for line in ours]
+    lines += [{**line, "kind": "peer", "of": "torch eager", "ms": 2 * line["ms"]} for line in lines]
+    assert [line["ratio"] for line in table.ratios(lines)] == [2.0] * len(ours)
+
+
+def test_what_gpu_bench_reports_as_a_table():
+    lines = emulated_bench()
+    goals = {line["goal"] for line in lines if line["kind"] == "bench"}
+    assert goals >= {"G4", "G6", "G7", "G8", "G9"} and goals <= set(table.GOALS)
+    rows = table.figures_table(lines).splitlines()[2:]
+    assert len(rows) == sum(line["kind"] == "bench" for line in lines)
+    assert all(line.split(" | ")[4].strip() for line in rows), "a figure without its number"
+    assert any(" GEMMs | <= 1." in line for line in rows) and any(
+        "pairs/s" in line for line in rows
+    )
 
 
 def test_wanted_ratios_are_those_of_cases_that_exist():

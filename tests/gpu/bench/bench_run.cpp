@@ -57,12 +57,13 @@ void Bench::run(const std::string& name, const std::function<void()>& body) {
             .add("reason", reason.substr(0, reason.find('\n'))));
 }
 
-std::vector<Times> Bench::time(const std::vector<std::function<void()>>& steps,
-                               double milliseconds) const {
+std::vector<Times> Bench::time(const std::vector<std::function<void()>>& steps, double milliseconds,
+                               const std::function<void()>& restore) const {
   const int warm_rounds = tiny_ ? 1 : 10, rounds = tiny_ ? 2 : 30;
   const auto round = [&](std::vector<std::vector<double>>* out) {
     double total = 0;
     for (size_t i = 0; i < steps.size(); ++i) {
+      if (restore) restore();
       Event before, after;
       before.record(nullptr);
       steps[i]();

@@ -30,9 +30,10 @@ class Bench {
   void run(const std::string& name, const std::function<void()>& body);
 
   /// Each of `steps` in turn, again and again: at least 10 rounds and 200 ms to warm up, at least 30
-  /// rounds timed, up to `milliseconds`.
+  /// rounds timed, up to `milliseconds`. `restore` stands before every step and is not timed.
   std::vector<Times> time(const std::vector<std::function<void()>>& steps,
-                          double milliseconds = 1500) const;
+                          double milliseconds = 1500,
+                          const std::function<void()>& restore = {}) const;
 
   void print(const JsonObject& line) const;
   /// A "bench" line with its name, case and times.
