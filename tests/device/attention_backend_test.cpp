@@ -10,6 +10,7 @@ namespace pref::testing {
 namespace {
 
 using VarlenAttention = DeviceTest;
+using UploaderTest = DeviceTest;
 
 std::shared_ptr<ops::VarlenPlan> plan_of(const PackingPlan& packed) {
   const ops::VarlenOffsets offsets = ops::varlen_offsets(packed.segments, packed.num_tokens());
@@ -104,7 +105,7 @@ TEST_F(VarlenAttention, SoftCapMatchesAutograd) {
   EXPECT_LE((qkv.grad() - all.grad()).abs().max().item<double>(), 5e-6);
 }
 
-TEST(VarlenOffsets, Value) {
+TEST_F(VarlenAttention, ValueOfOffsets) {
   const std::vector<Segment> segments = {
       {.start = 0, .length = 5},
       {.start = 5, .length = 2, .prefix_start = 0, .prefix_length = 3},
@@ -129,7 +130,7 @@ TEST(VarlenOffsets, Value) {
 }
 
 // What a device would read is what was laid down, each array on its boundary.
-TEST(Uploader, RoundTrip) {
+TEST_F(UploaderTest, RoundTrip) {
   ops::WordBuffer buffer;
   const std::vector<int64_t> integers = {1, -2, 3};
   const std::vector<double> doubles = {0.5, -1e300};
