@@ -16,6 +16,7 @@
 #include "libpref/ops/device.h"
 #include "libpref/ops/flops.h"
 #include "libpref/ops/matrix_product.h"
+#include "libpref/ops/reused_buffer.h"
 
 namespace pref {
 namespace {
@@ -39,14 +40,6 @@ enum TokenValue {
   kTokenSlope,
   kTokenValues
 };
-
-Tensor reuse(Tensor& buffer, int64_t rows, int64_t columns, const at::TensorOptions& options) {
-  if (!buffer.defined() || buffer.numel() < rows * columns) {
-    buffer.reset();  // before the new one is made: never two at a time
-    buffer = at::empty({rows * columns}, options);
-  }
-  return buffer.narrow(0, 0, rows * columns).view({rows, columns});
-}
 
 const int64_t* integers(const Tensor& x, int64_t offset = 0) {
   return x.defined() ? x.const_data_ptr<int64_t>() + offset : nullptr;
@@ -143,10 +136,10 @@ struct DeviceHead::Steps : HeadSteps {
     return sums.mutable_data_ptr<double>() + which * labels.num_sequences();
   }
   Tensor logits_view(LabelRange range) const {
-    return reuse(head.logits_, range.count(), vocab, h.options().dtype(head.logits_type_));
+    return ops::reused(head.logits_, range.count(), vocab, h.options().dtype(head.logits_type_));
   }
   Tensor gathered_view(LabelRange range) const {
-    return reuse(head.gathered_, range.count(), width, h.options());
+    return ops::reused(head.gathered_, range.count(), width, h.options());
   }
   Tensor floats(int64_t count) const { return at::empty({count}, tokens.options()); }
   void count_flops(LabelRange range) const {
@@ -251,7 +244,7 @@ struct DeviceHead::Steps : HeadSteps {
                            static_cast<cuda::RowGradient*>(workspace.mutable_data_ptr()), stream);
     Tensor dz = logits;
     if (logits.scalar_type() != weight.scalar_type()) {
-      dz = reuse(head.d_logits_, range.count(), vocab, weight.options().requires_grad(false));
+      dz = ops::reused(head.d_logits_, range.count(), vocab, weight.options().requires_grad(false));
       dz.copy_(logits);
     }
     Tensor gathered = gathered_view(range);

@@ -16,7 +16,8 @@ constexpr std::array<EnumName<LogitsType>, 2> enum_names(LogitsType) {
   return {{{LogitsType::like_weights, "auto"}, {LogitsType::f32, "float32"}}};
 }
 
-/// [9, S] f64 on the device: per-sequence sums (SequenceStatistics), collision and max_logp as means.
+/// [8, S] f64 on the device: per-sequence sums (SequenceStatistics), collision and max_logp as
+/// means.
 struct DeviceStatistics {
   at::Tensor sums;
 };

@@ -14,6 +14,7 @@
 #include "kernels/logprob.h"
 #include "libpref/base/error.h"
 #include "libpref/ops/flops.h"
+#include "libpref/ops/reused_buffer.h"
 #include "libpref/ops/tensor_kernels.h"
 
 namespace pref {
@@ -23,15 +24,6 @@ constexpr int64_t kRecomputeChunk =
     128;  // rows: their logits stay in the last-level cache at common vocabularies
 constexpr int64_t kStatisticsChunk =
     512;  // rows of the forward-only form: full GEMM rate, a quarter of a group's memory
-
-// A [rows, columns] view of the front of `buffer`, which grows when it must.
-at::Tensor reuse(at::Tensor& buffer, int64_t rows, int64_t columns) {
-  if (!buffer.defined() || buffer.numel() < rows * columns) {
-    buffer.reset();  // before the new one is made: never two at a time
-    buffer = at::empty({rows * columns}, at::kFloat);
-  }
-  return buffer.narrow(0, 0, rows * columns).view({rows, columns});
-}
 
 // Everything the walk relies on, before anything is computed or added to a gradient.
 void check_inputs(const at::Tensor& hidden, const Labels& labels, const at::Tensor& lm_head,
@@ -130,9 +122,9 @@ struct PreferenceHead::Steps : HeadSteps {
         d_unlikely(d_logp) {}
 
   void logits(LabelRange range) override {
-    at::Tensor gathered = reuse(head.gathered_, range.count(), width);
+    at::Tensor gathered = ops::reused(head.gathered_, range.count(), width, at::kFloat);
     ops::take_rows_into(h, labels.row.data() + range.first, gathered);
-    at::Tensor buffer = reuse(head.logits_, range.count(), vocab);
+    at::Tensor buffer = ops::reused(head.logits_, range.count(), vocab, at::kFloat);
     at::mm_out(buffer, gathered, head.lm_head_.value.t());
     count_flops(range);
   }
@@ -161,14 +153,14 @@ struct PreferenceHead::Steps : HeadSteps {
   }
 
   void gradient(LabelRange range) override {
-    at::Tensor logits = reuse(head.logits_, range.count(), vocab);
+    at::Tensor logits = ops::reused(head.logits_, range.count(), vocab, at::kFloat);
     float* data = logits.mutable_data_ptr<float>();
     at::parallel_for(0, range.count(), 4, [&](int64_t a, int64_t b) {
       const int64_t l = range.first + a;
       kernels::logprob_gradient(data + a * vocab, b - a, vocab, vocab, labels.token.data() + l,
                                 &tokens.logp[l], &tokens.lse[l], &d_token[l], transform);
     });
-    at::Tensor gathered = reuse(head.gathered_, range.count(), width);
+    at::Tensor gathered = ops::reused(head.gathered_, range.count(), width, at::kFloat);
     if (head.lm_head_.gradient.defined()) {
       head.lm_head_.gradient.addmm_(logits.t(), gathered);
       count_flops(range);
