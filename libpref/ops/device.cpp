@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/runtime.h"
 #include "libpref/base/error.h"
+#include "libpref/base/log.h"
 
 namespace pref {
 namespace {
@@ -43,7 +44,11 @@ Placement place(const std::string& device, DType dtype, bool wide_gradients) {
             " Or choose device: cpu.");
     require(index < there.count, ErrorKind::option, "device", device, ": this machine has ",
             there.count, " CUDA device(s), counted from 0.");
-    const bool runs = kernels::cuda::device_facts(index).has_kernels;
+    const kernels::cuda::DeviceFacts facts = kernels::cuda::device_facts(index);
+    const bool runs = facts.has_kernels;
+    if (!runs && !wanted)
+      log_warning("device: auto takes the CPU, for this build has no kernels for ", facts.name,
+                  " (", there.architectures, ")");
     require(runs || !wanted, ErrorKind::option, "device", device,
             ": this build has no kernels for that card (", there.architectures,
             "). Configure with its architecture in PREF_CUDA_ARCHS, or choose device: cpu.");
