@@ -26,8 +26,8 @@ RowGroups group_rows(const int64_t* index, int64_t count);
 
 /// x[target[u], :] = (accumulate ? x[target[u], :] : 0) + sum of rows[source[k], :] for begin[u] <=
 /// k < begin[u + 1], in order of k, in f32, rounded once. x [N, stride_x], the first `width` columns
-/// used, and rows [M, width] f32 or bf16, not aliased; target [groups] (no two equal) or null for target[u] = u, begin [groups + 1],
-/// source i64, all on the device. Rows of x that are no target stay as they are.
+/// used, and rows [M, width] f32 or bf16, not aliased; target [groups] (no two equal) or null for
+/// target[u] = u, begin [groups + 1], source i64, all on the device. Rows of x that are no target stay as they are.
 void sum_row_groups(Pointer x, int64_t stride_x, int64_t width, const int64_t* target,
                     const int64_t* begin, const int64_t* source, int64_t groups, ConstPointer rows,
                     bool accumulate, Stream stream);

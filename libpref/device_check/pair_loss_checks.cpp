@@ -16,17 +16,10 @@ void check_one(Session& session, const Objective& objective, const std::vector<R
                    want = losses_on_host(objective, normalizers, rows);
   Comparison comparison("pair_losses",
                         objective.name() + ", " + std::to_string(rows.size()) + " rows");
-  const auto compare = [&](const char* quantity, std::vector<double> PairLosses::*field) {
+  PairLosses::each([&](const char* quantity, std::vector<double> PairLosses::*field) {
     comparison.near(quantity, got.*field, want.*field, kRelative, kAbsolute);
     comparison.same_bits("second run", got.*field, again.*field);
-  };
-  compare("loss", &PairLosses::loss);
-  compare("exploration", &PairLosses::exploration);
-  compare("pair_weight", &PairLosses::pair_weight);
-  compare("d_logp", &PairLosses::d_logp);
-  compare("reward", &PairLosses::reward);
-  compare("d_marked", &PairLosses::d_marked);
-  compare("d_unlikely", &PairLosses::d_unlikely);
+  });
   session.report(comparison);
 }
 

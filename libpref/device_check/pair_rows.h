@@ -68,6 +68,17 @@ class RowsOnDevice {
 /// Everything that pair_losses writes, one value a row or a sequence.
 struct PairLosses {
   std::vector<double> loss, exploration, pair_weight, d_logp, reward, d_marked, d_unlikely;
+  /// visit(name, member) for each.
+  template <class Visit>
+  static void each(const Visit& visit) {
+    visit("loss", &PairLosses::loss);
+    visit("exploration", &PairLosses::exploration);
+    visit("pair_weight", &PairLosses::pair_weight);
+    visit("d_logp", &PairLosses::d_logp);
+    visit("reward", &PairLosses::reward);
+    visit("d_marked", &PairLosses::d_marked);
+    visit("d_unlikely", &PairLosses::d_unlikely);
+  }
 };
 /// By the kernel; outputs are NaN before.
 PairLosses losses_on_device(const Objective& objective, const Normalizers& normalizers,

@@ -56,7 +56,8 @@ class Model {
 };
 
 /// Loads a Hugging Face folder (llama, mistral, qwen2, qwen3); bf16 and f16 weights are widened to
-/// f32, which a device keeps exactly beside bf16. Throws missing_input or data, naming file, tensor and what was expected.
+/// f32, which a device keeps exactly beside bf16. Throws missing_input or data, naming file, tensor
+/// and what was expected.
 Model load_model(const std::string& folder, const ModelOptions& options = {});
 
 /// Overwrites the weights as transformers initialises them: normal with deviation

@@ -63,6 +63,16 @@ Tensor inverse_rms_for(const Tensor& x) {
 // What stands before a matrix product and is computed again in the backward pass.
 enum class Source { plain, norm, swiglu };
 
+// The product's input; inverse_rms [T] is written by a norm.
+Tensor input_of(Source source, const Tensor& x, const Tensor& norm_weight, double eps,
+                const Tensor& inverse_rms) {
+  if (source == Source::swiglu) return swiglu_rows(x);
+  if (source == Source::plain) return x;
+  Tensor normed = at::empty_like(x);
+  rms_norm_rows(x, norm_weight, eps, normed, inverse_rms);
+  return normed;
+}
+
 struct LinearFunction : Function<LinearFunction> {
   // x: the input, the norm's input, or gate and up.
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
@@ -70,15 +80,10 @@ struct LinearFunction : Function<LinearFunction> {
                         const std::optional<Tensor>& norm_weight, const Buffer& weight_gradient,
                         const Buffer& bias_gradient, const Buffer& norm_gradient, Source source,
                         double eps) {
-    Tensor inverse_rms, input = x;
-    if (source == Source::norm) {
-      input = at::empty_like(x);
-      inverse_rms = inverse_rms_for(x);
-      rms_norm_rows(x, *norm_weight, eps, input, inverse_rms);
-    } else if (source == Source::swiglu) {
-      input = swiglu_rows(x);
-    }
-    context->save_for_backward({x, weight, norm_weight.value_or(Tensor()), inverse_rms});
+    const Tensor norm = norm_weight.value_or(Tensor()),
+                 inverse_rms = norm.defined() ? inverse_rms_for(x) : Tensor(),
+                 input = input_of(source, x, norm, eps, inverse_rms);
+    context->save_for_backward({x, weight, norm, inverse_rms});
     context->saved_data["weight_gradient"] = weight_gradient.tensor;
     context->saved_data["bias_gradient"] = bias_gradient.tensor;
     context->saved_data["norm_gradient"] = norm_gradient.tensor;
@@ -109,14 +114,8 @@ struct LinearFunction : Function<LinearFunction> {
     const double flops = 2.0 * x.size(0) * weight.numel();
     Tensor dw, db, d_norm;
     if (context->needs_input_grad(1)) {
-      Tensor input = x;
-      if (source == Source::norm) {
-        input = at::empty_like(x);
-        rms_norm_rows(x, norm_weight, context->saved_data["eps"].toDouble(), input,
-                      inverse_rms_for(x));
-      } else if (source == Source::swiglu) {
-        input = swiglu_rows(x);
-      }
+      const Tensor input =
+          input_of(source, x, norm_weight, context->saved_data["eps"].toDouble(), inverse_rms);
       auto target = gradient_target(weight, context->saved_data["weight_gradient"].toTensor());
       add_product(target.buffer, dy.t(), input);
       dw = target.returned;

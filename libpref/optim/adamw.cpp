@@ -115,13 +115,8 @@ void AdamW::step(double learning_rate, double gradient_scale) {
 }
 
 double gradient_norm(const ParameterStore& store) {
-  if (ops::on_device(store.placement().device)) {
-    int64_t workspace = 0;
-    for (const auto& block : store.blocks())
-      workspace = std::max(workspace, cuda::sum_of_squares_workspace(block.gradient.numel()));
-    const auto options = at::TensorOptions(at::kDouble).device(store.placement().device);
-    return std::sqrt(total_of_squares(store, at::zeros({workspace}, options)).item<double>());
-  }
+  require(store.holds_plain_values(), ErrorKind::internal, "optim",
+          "gradients on the CPU are required; on a device enqueue_step() gives the norm.");
   double total = 0;
   for (const auto& block : store.blocks()) {
     const int64_t count = block.gradient.numel(),

@@ -66,7 +66,7 @@ class AdamW {
   int64_t steps_ = 0;
 };
 
-/// Square root of the sum of squares of every gradient, in double, in a fixed order.
+/// Square root of the sum of squares of every gradient, in double, in a fixed order. On the CPU.
 double gradient_norm(const ParameterStore& store);
 
 }  // namespace pref

@@ -61,6 +61,12 @@ void check_branches(const Objective& objective, std::span<const TokenizedRow> ro
             "or logo.");
 }
 
+// What decides the digits of a log-prob; gradients' types do not.
+std::string reference_dtype(const Placement& placement, LogitsType logits) {
+  if (placement.dtype == at::kFloat) return "float32";
+  return logits == LogitsType::f32 ? "bfloat16, float32 logits" : "bfloat16";
+}
+
 StepOptions step_options(const TrainerOptions& options) {
   return {.tokens_per_microbatch = options.tokens_per_microbatch,
           .head = {.logits_bytes = options.logits_budget_mb << 20},
@@ -244,8 +250,7 @@ ReferenceLogps PreferenceTrainer::prepare_reference(const PreferenceData& data,
       .model = model_digest,
       .tokenizer = model_ && model_->has_tokenizer() ? model_->tokenizer().digest() : "",
       .rows = data.digest,
-      .dtype = dtype_text(network_.parameters().placement()) +
-               (options_.logits_dtype == LogitsType::f32 ? ", float32 logits" : ""),
+      .dtype = reference_dtype(network_.parameters().placement(), options_.logits_dtype),
       .marks = has(objective_.needs(), Needs::tail)            ? "tail"
                : has(objective_.needs(), Needs::token_rewards) ? "token_rewards"
                                                                : ""};

@@ -24,16 +24,9 @@ class CudaPairLossTest : public kernels::cuda::SimtTest {
     const PairLosses got =
                          device_check::losses_on_device(objective, normalizers, RowsOnDevice(rows)),
                      want = device_check::losses_on_host(objective, normalizers, rows);
-    const auto compare = [&](const char* what, std::vector<double> PairLosses::*field) {
+    PairLosses::each([&](const char* what, std::vector<double> PairLosses::*field) {
       expect_near(got.*field, want.*field, 1e-14, 0, objective.name() + " " + what);
-    };
-    compare("loss", &PairLosses::loss);
-    compare("exploration", &PairLosses::exploration);
-    compare("pair_weight", &PairLosses::pair_weight);
-    compare("d_logp", &PairLosses::d_logp);
-    compare("reward", &PairLosses::reward);
-    compare("d_marked", &PairLosses::d_marked);
-    compare("d_unlikely", &PairLosses::d_unlikely);
+    });
   }
 
   static constexpr int kRows = 70;  // more than one block
