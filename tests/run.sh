@@ -13,7 +13,7 @@ usage() {
 usage: tests/run.sh [options]
 
   --long             also the long forms of tests (minutes each): sets PREF_LONG_TESTS=1; 30 s for each fuzz target
-  --fuzz-seconds N   fuzz each target for N seconds after the replay of its corpus (default 5; 0: replay only)
+  --fuzz-seconds N   search each fuzz target for N seconds from a new seed (default: the fixed inputs of tests/fuzz/run.sh)
   --no-fuzz          leave the fuzz targets out (their build takes some minutes the first time)
   --sanitize         build the torch-free layers and their tests with the address and undefined-behaviour sanitizers
                      (preset asan) and run those tests only
@@ -82,7 +82,8 @@ run_executable() {
 # A skipped fuzz run is counted as one skip with its reason.
 run_fuzz() {
   local code=0 reason=""
-  local arguments=(--seconds "${FUZZ_SECONDS:-5}" --jobs 2 --xml "$RESULTS/fuzz.xml")
+  local arguments=(--jobs 2 --xml "$RESULTS/fuzz.xml")
+  [[ -z "$FUZZ_SECONDS" ]] || arguments+=(--seconds "$FUZZ_SECONDS")
   ((BUILD)) || arguments+=(--no-build)
   if ((!FUZZ)); then
     reason="--no-fuzz was given"

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the fuzz targets (preset fuzz), writes the seed corpus, and for each target replays the corpus and then fuzzes
-# for some seconds, several targets at a time. A finding is kept in build/fuzz/found. Exit code 0 only without findings.
+# Builds the fuzz targets (preset fuzz), writes the seed corpus, and for each target replays the corpus and then fuzzes,
+# several targets at a time: a fixed number of inputs from a fixed seed, so that a test run says the same of the same
+# sources every time, or for some seconds from a new seed, to search. A finding is kept in build/fuzz/found. Exit code 0
+# only without findings.
 set -euo pipefail
 
 ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
@@ -11,7 +13,9 @@ usage() {
   cat <<USAGE
 usage: tests/fuzz/run.sh [options] [target ...]
 
-  --seconds N    fuzz each target for N seconds after the replay of its corpus (default 5; 0: replay only)
+  --runs N       inputs for each target after the replay of its corpus (default 5000; 0: replay only)
+  --seed N       where they start from (default 1)
+  --seconds N    instead: search for N seconds from a new seed, which the log names
   --jobs N       targets at a time (default 2)
   --keep         keep inputs that reached new code in build/fuzz/grown and start from them
   --no-build     run the programs that are there
@@ -22,12 +26,20 @@ Targets are named as their programs without fuzz_: config, jsonl, text, ... (def
 USAGE
 }
 
-SECONDS_EACH=5 JOBS=2 KEEP=0 DO_BUILD=1 XML="" TARGETS=()
+RUNS=5000 SEED=1 SECONDS_EACH="" JOBS=2 KEEP=0 DO_BUILD=1 XML="" TARGETS=()
 while (($#)); do
   case "$1" in
-    --seconds | --jobs | --xml)
-      (($# > 1)) || { echo "[fuzz] $1 needs a value" >&2; exit 64; }
-      case "$1" in --seconds) SECONDS_EACH=$2 ;; --jobs) JOBS=$2 ;; --xml) XML=$2 ;; esac
+    --xml)
+      (($# > 1)) || { echo "[fuzz] $1 needs a file" >&2; exit 64; }
+      XML=$2
+      shift
+      ;;
+    --seconds | --runs | --seed | --jobs)
+      if (($# < 2)) || [[ ! "$2" =~ ^[0-9]+$ ]]; then
+        echo "[fuzz] $1 needs a whole number" >&2
+        exit 64
+      fi
+      case "$1" in --seconds) SECONDS_EACH=$2 ;; --runs) RUNS=$2 ;; --seed) SEED=$2 ;; --jobs) JOBS=$2 ;; esac
       shift
       ;;
     --keep) KEEP=1 ;;
@@ -57,6 +69,10 @@ if ((${#TARGETS[@]} == 0)); then
   done
 fi
 
+# Where the system lays out memory anew for each start, equal seeds lead to other inputs.
+STEADY=()
+if setarch -R true 2>/dev/null; then STEADY=(setarch -R); fi
+
 run_target() {
   local name=$1 program="$BUILD/bin/fuzz_$1" log="$BUILD/logs/$1.log" grown code=0
   local common=(-timeout=20 -rss_limit_mb=2048 "-artifact_prefix=$BUILD/found/$name-")
@@ -64,9 +80,11 @@ run_target() {
   grown="$BUILD/grown/$name"
   ((KEEP)) || grown="$(mktemp -d "$BUILD/grown-$name-XXXXXX")"
   mkdir -p "$grown"
-  "$program" "${common[@]}" -runs=0 "$BUILD/corpus/$name" "$grown" >"$log" 2>&1 </dev/null || code=$?
-  if ((code == 0 && SECONDS_EACH > 0)); then
-    "$program" "${common[@]}" -max_len=16384 -max_total_time="$SECONDS_EACH" "$grown" "$BUILD/corpus/$name" \
+  "${STEADY[@]}" "$program" "${common[@]}" -runs=0 "$BUILD/corpus/$name" "$grown" >"$log" 2>&1 </dev/null || code=$?
+  local extent=("-runs=$RUNS" "-seed=$SEED")
+  [[ -z "$SECONDS_EACH" ]] || extent=("-max_total_time=$SECONDS_EACH")
+  if ((code == 0 && ${SECONDS_EACH:-RUNS} > 0)); then
+    "${STEADY[@]}" "$program" "${common[@]}" -max_len=16384 "${extent[@]}" "$grown" "$BUILD/corpus/$name" \
       >>"$log" 2>&1 </dev/null || code=$?
   fi
   ((KEEP)) || rm -rf -- "$grown"

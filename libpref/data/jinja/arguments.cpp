@@ -18,7 +18,7 @@ std::vector<std::optional<Value>> bind(const Arguments& arguments, std::string_v
   for (const auto& [name, value] : arguments.named) {
     size_t at = 0;
     while (at < names.size() && names.begin()[at] != name) ++at;
-    if (at == names.size()) refuse(who, " has no parameter of the name ", name.substr(0, 40));
+    if (at == names.size()) refuse(who, " has no parameter of the name ", in_quotes(name));
     if (out[at]) refuse(who, " is given ", name, " twice");
     out[at] = value;
   }

@@ -47,7 +47,7 @@ std::string magnitude(const Value& value, const Spec& spec) {
   if (type == '\0') refuse("a precision needs a type in str.format");
   const char letter = type == '%' ? 'f' : type;
   if (std::string_view("eEfFgG").find(letter) == std::string_view::npos)
-    refuse("the format ", std::string(1, type), " of a ", type_name(value));
+    refuse("the format ", in_quotes(std::string(1, type)), " of a ", type_name(value));
   const std::string pattern = std::string(spec.alternate ? "%#.*" : "%.*") + letter;
   std::string out(400 + static_cast<size_t>(kMost), '\0');
   const double number = std::fabs(value.number()) * (type == '%' ? 100 : 1);

@@ -140,7 +140,7 @@ Test find_test(std::string_view name) {
 }
 
 std::string unknown_test(std::string_view name) {
-  return "no test of the name " + std::string(name.substr(0, 80));
+  return "no test of the name " + in_quotes(name);
 }
 
 }  // namespace pref::jinja
