@@ -2,6 +2,7 @@
 // The functions of kernels/cuda in a build without nvcc: each says so, devices() in words.
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/ceilings.h"
+#include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/logprob.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/rms_norm.h"
@@ -33,6 +34,16 @@ void stream_copy(const void*, void*, int64_t, int, Stream) { absent("stream_copy
 int64_t stream_read_words(int64_t, int) { absent("stream_read_words"); }
 void stream_read(const void*, int64_t, int, uint32_t*, Stream) { absent("stream_read"); }
 void stream_write(void*, int64_t, uint32_t, int, Stream) { absent("stream_write"); }
+
+void head_norm_forward(ConstPointer, int64_t, const HeadShape&, const void*, float, void*, int64_t,
+                       float*, Stream) {
+  absent("head_norm_forward");
+}
+int64_t head_norm_backward_workspace(const HeadShape&) { absent("head_norm_backward_workspace"); }
+void head_norm_backward(ConstPointer, int64_t, const void*, int64_t, const HeadShape&, const void*,
+                        const float*, void*, int64_t, float*, float*, Stream) {
+  absent("head_norm_backward");
+}
 
 int64_t logprob_parts(int64_t, int64_t) { absent("logprob_parts"); }
 void logprob_statistics(ConstPointer, int64_t, int64_t, int64_t, const int64_t*, LogitTransform,

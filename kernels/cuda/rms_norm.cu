@@ -2,6 +2,7 @@
 // Launchers of kernels/cuda/rms_norm.h.
 #include "kernels/cuda/rms_norm.h"
 
+#include "kernels/cuda/device/add_partials.cuh"
 #include "kernels/cuda/device/rms_norm.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -69,10 +70,7 @@ void rms_norm_backward(ConstPointer dy, int64_t stride_dy, const void* x, int64_
              width, static_cast<T*>(dx), stride_dx, accumulate_dx, workspace);
     });
   });
-  constexpr int kThreads = 256;
-  if (rows > 0)
-    launch(where, stream, {divide_up(width, kThreads), kThreads}, add_partials<kThreads>, workspace,
-           blocks, width, d_weight);
+  add_partials(where, workspace, blocks, width, d_weight, stream);
 }
 
 }  // namespace pref::kernels::cuda

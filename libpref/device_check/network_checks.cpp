@@ -2,6 +2,7 @@
 // RMSNorm with and without the residual, rotary embedding and SwiGLU, both directions.
 #include <cmath>
 
+#include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/swiglu.h"
@@ -129,6 +130,61 @@ void check_rms_norm_backward(Session& session, int64_t rows, int64_t width, bool
 }
 
 template <class T>
+void check_head_norm(Session& session, const gpu::HeadShape& shape, bool timed) {
+  const auto [rows, heads, width] = shape;
+  const int64_t used = heads * width, stride = used + width;  // keys stand beside queries
+  const std::string text = shape_text(kTypeName<T>, {rows, heads, width});
+  const auto x = session.normal<T>(rows * stride), dy = session.normal<T>(rows * stride),
+             weight = session.normal<T>(width, 0.3, 1);
+  const auto y = Session::output<T>(rows * stride), dx = Session::output<T>(rows * stride),
+             again = Session::output<T>(rows * stride);
+  const auto inverse = Session::output<float>(rows * heads);
+  const DeviceArray<float> workspace(gpu::head_norm_backward_workspace(shape));
+  DeviceArray<float> d_weight(width), d_weight_again(width);
+  d_weight.fill(0);
+  d_weight_again.fill(0);
+  const auto forward = [&] {
+    gpu::head_norm_forward(x.data(), stride, shape, weight.data(), kEps, y.data(), stride,
+                           inverse.data(), nullptr);
+  };
+  const auto backward = [&](const DeviceArray<T>& to, const DeviceArray<float>& to_weight) {
+    gpu::head_norm_backward(dy.data(), stride, x.data(), stride, shape, weight.data(),
+                            inverse.data(), to.data(), stride, to_weight.data(), workspace.data(),
+                            nullptr);
+  };
+  forward();
+  backward(dx, d_weight);
+  backward(again, d_weight_again);
+  const auto w = to_double(weight.read());
+  std::vector<double> want_weight(static_cast<size_t>(width), 0.0);
+  Comparison of_y("head_norm_forward", text), of_gradient("head_norm_backward", text);
+  const auto samples =
+      timed ? Session::sample(rows * heads, 8) : Session::sample(rows * heads, rows * heads);
+  for (const int64_t i : samples) {
+    const auto head = [&](const DeviceArray<T>& of) {
+      return to_double(of.read(i / heads * stride + i % heads * width, width));
+    };
+    const auto in = head(x), d = head(dy);
+    of_y.near("y", head(y), reference::rms_norm(in, w, to_double(kEps)), 8e-7 + kRounding<T>, 2e-7);
+    const auto gradient = reference::rms_norm_gradient(d, in, w, to_double(kEps));
+    of_gradient.near("dx", head(dx), gradient.dx, kRounding<T> + 1e-7, 6e-6);
+    for (size_t c = 0; c < d.size(); ++c) want_weight[c] += d[c] * gradient.normalised[c];
+  }
+  if (!timed)  // every head was looked at
+    of_gradient.near("d_weight", to_double(d_weight.read()), want_weight, 2e-6,
+                     8e-6 + 2e-6 * std::sqrt(static_cast<double>(rows * heads)));
+  of_gradient.exact("second run", Session::fingerprint(dx) == Session::fingerprint(again));
+  of_gradient.same_bits("second run", d_weight.read(), d_weight_again.read());
+  session.report(of_y);
+  session.report(of_gradient);
+  if (!timed) return;
+  const auto moved = [&](int times) { return bytes<T>(rows, used, times); };
+  session.time({"G13", "head_norm_forward", text, moved(2), "copy", kWanted}, forward);
+  session.time({"G13", "head_norm_backward", text, moved(3), "copy", kWanted},
+               [&] { backward(dx, d_weight); });
+}
+
+template <class T>
 void check_rope(Session& session, int64_t tokens, int64_t heads, int64_t head_dim, int direction,
                 bool timed) {
   constexpr double kTheta = 500000;
@@ -233,6 +289,10 @@ void check_network(Session& session) {
       check_rms_norm_backward<BF16>(session, 5, width, flag, false);
     }
   check_rms_norm_backward<float>(session, session.pick<int64_t>(517, 1100, 1100), 40, false, false);
+  for (const gpu::HeadShape& shape : {gpu::HeadShape{3, 3, 7}, {9, 5, 128}}) {
+    check_head_norm<float>(session, shape, false);
+    check_head_norm<BF16>(session, shape, false);
+  }
   for (const int direction : {1, -1}) {
     check_rope<float>(session, 5, 3, 16, direction, false);
     check_rope<BF16>(session, 5, 2, 6, direction, false);
@@ -247,6 +307,9 @@ void check_network(Session& session) {
     for (const bool residual : {false, true})
       check_rms_norm<BF16>(session, rows, width, residual, true);
     check_rms_norm_backward<BF16>(session, rows, width, false, true);
+    check_head_norm<BF16>(
+        session, {rows, session.pick<int64_t>(2, 32, 32), session.pick<int64_t>(16, 128, 128)},
+        true);
     for (const int direction : {1, -1})
       check_rope<BF16>(session, rows, session.pick<int64_t>(2, 32, 32),
                        session.pick<int64_t>(32, 128, 128), direction, true);

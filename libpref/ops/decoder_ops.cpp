@@ -201,16 +201,32 @@ struct RmsNormFunction : Function<RmsNormFunction> {
 };
 
 struct HeadNormFunction : Function<HeadNormFunction> {
+  /// The parts of q, k and v side by side; side 0 is q, 1 is k.
+  struct Sides {
+    int64_t query_heads, key_heads, head_dim;
+    Tensor columns(const Tensor& x, int side) const {
+      return x.narrow(1, side == 0 ? 0 : query_heads * head_dim,
+                      (side == 0 ? query_heads : key_heads) * head_dim);
+    }
+    Tensor heads(const Tensor& x, int side) const {
+      return x.narrow(0, side == 0 ? 0 : query_heads, side == 0 ? query_heads : key_heads);
+    }
+    Tensor values(const Tensor& x) const {  // these pass through
+      return x.narrow(1, (query_heads + key_heads) * head_dim, key_heads * head_dim);
+    }
+  };
   static Tensor forward(AutogradContext* context, const Tensor& qkv, const Tensor& q_weight,
                         const Tensor& k_weight, const Buffer& q_gradient, const Buffer& k_gradient,
                         int64_t query_heads, int64_t key_heads, int64_t head_dim, double eps) {
     const int64_t normed = query_heads + key_heads;
-    Tensor out = qkv.clone();
-    Tensor inverse_rms =
-        at::empty({normed, qkv.size(0)}, qkv.options().dtype(at::kFloat).requires_grad(false));
-    for (int64_t h = 0; h < normed; ++h)
-      rms_norm_rows(qkv.narrow(1, h * head_dim, head_dim), h < query_heads ? q_weight : k_weight,
-                    eps, out.narrow(1, h * head_dim, head_dim), inverse_rms[h]);
+    const Tensor out = at::empty_like(qkv),
+                 inverse_rms = at::empty({normed, qkv.size(0)},
+                                         qkv.options().dtype(at::kFloat).requires_grad(false));
+    const Sides sides{query_heads, key_heads, head_dim};
+    for (int side = 0; side < 2; ++side)
+      head_norm_rows(sides.columns(qkv, side), side == 0 ? q_weight : k_weight, eps,
+                     sides.columns(out, side), sides.heads(inverse_rms, side));
+    sides.values(out).copy_(sides.values(qkv));
     context->save_for_backward({qkv, q_weight, k_weight, inverse_rms});
     context->saved_data["q_gradient"] = q_gradient.tensor;
     context->saved_data["k_gradient"] = k_gradient.tensor;
@@ -221,23 +237,22 @@ struct HeadNormFunction : Function<HeadNormFunction> {
     const auto saved = context->get_saved_variables();
     const Tensor &qkv = saved[0], &inverse_rms = saved[3];
     const int64_t query_heads = context->saved_data["query_heads"].toInt();
-    const int64_t normed = inverse_rms.size(0), head_dim = saved[1].size(0);
-    const Tensor dy = grads[0].contiguous();
-    Tensor dx = dy.clone();  // v's part passes through
+    const int64_t head_dim = saved[1].size(0);
+    const Sides sides{query_heads, inverse_rms.size(0) - query_heads, head_dim};
+    const Tensor dy = grads[0].contiguous(), dx = at::empty_like(dy);
     GradientTarget targets[2];
-    for (int side = 0; side < 2; ++side)
+    for (int side = 0; side < 2; ++side) {
       targets[side] =
           context->needs_input_grad(1 + side)
               ? gradient_target(
                     saved[1 + side],
                     context->saved_data[side == 0 ? "q_gradient" : "k_gradient"].toTensor())
               : GradientTarget{at::zeros({head_dim}, inverse_rms.options()), Tensor()};
-    for (int64_t h = 0; h < normed; ++h) {
-      const int side = h < query_heads ? 0 : 1;
-      const auto head = [&](const Tensor& x) { return x.narrow(1, h * head_dim, head_dim); };
-      rms_norm_rows_backward(head(dy), head(qkv), saved[1 + side], inverse_rms[h], head(dx),
-                             targets[side].buffer);
+      head_norm_rows_backward(sides.columns(dy, side), sides.columns(qkv, side), saved[1 + side],
+                              sides.heads(inverse_rms, side), sides.columns(dx, side),
+                              targets[side].buffer);
     }
+    sides.values(dx).copy_(sides.values(dy));
     variable_list out(9);
     out[0] = dx;
     out[1] = targets[0].returned;

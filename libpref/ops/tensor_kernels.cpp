@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/adamw.h"
+#include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
@@ -52,6 +53,27 @@ void reduce_over_rows(int64_t rows, int64_t width, float* total, const F& f) {
     for (int64_t j = 0; j < width; ++j) total[j] += data[p * width + j];
 }
 
+// Where kernels add up in f32: a tensor of that type itself; for another a sum that is added to it
+// in the end.
+struct FloatSum {
+  explicit FloatSum(const Tensor& given)
+      : total(given),
+        sum(given.scalar_type() == at::kFloat
+                ? given
+                : at::zeros(given.sizes(), given.options().dtype(at::kFloat))) {}
+  ~FloatSum() {
+    if (!sum.is_same(total)) total.add_(sum);
+  }
+  const Tensor total, sum;
+};
+
+cuda::HeadShape head_shape(const Tensor& x, const Tensor& weight, const Tensor& inverse_rms) {
+  return {x.size(0), inverse_rms.size(0), weight.size(0)};
+}
+Tensor head_of(const Tensor& x, int64_t head, const cuda::HeadShape& shape) {
+  return x.narrow(1, head * shape.width, shape.width);
+}
+
 }  // namespace
 
 void rms_norm_rows(const Tensor& x, const Tensor& weight, double eps, const Tensor& y,
@@ -74,8 +96,8 @@ void rms_norm_rows(const Tensor& x, const Tensor& weight, double eps, const Tens
 void rms_norm_rows_backward(const Tensor& dy, const Tensor& x, const Tensor& weight,
                             const Tensor& inverse_rms, const Tensor& dx, const Tensor& d_weight) {
   const int64_t rows = x.size(0), width = x.size(1);
-  const bool widened = d_weight.scalar_type() != at::kFloat;
-  const Tensor sum = widened ? at::zeros({width}, d_weight.options().dtype(at::kFloat)) : d_weight;
+  const FloatSum target(d_weight);
+  const Tensor& sum = target.sum;
   if (on_device(x)) {
     const Tensor workspace =
         at::empty({cuda::rms_norm_backward_workspace(rows, width)}, inverse_rms.options());
@@ -91,7 +113,34 @@ void rms_norm_rows_backward(const Tensor& dy, const Tensor& x, const Tensor& wei
                                  floats_of(dx) + begin * dx.stride(0), dx.stride(0), false, part);
     });
   }
-  if (widened) d_weight.add_(sum);
+}
+
+void head_norm_rows(const Tensor& x, const Tensor& weight, double eps, const Tensor& y,
+                    const Tensor& inverse_rms) {
+  const cuda::HeadShape shape = head_shape(x, weight, inverse_rms);
+  if (on_device(x))
+    return cuda::head_norm_forward(const_pointer(x), x.stride(0), shape, weight.const_data_ptr(),
+                                   static_cast<float>(eps), y.mutable_data_ptr(), y.stride(0),
+                                   floats_of(inverse_rms), stream_of(x));
+  for (int64_t h = 0; h < shape.heads; ++h)
+    rms_norm_rows(head_of(x, h, shape), weight, eps, head_of(y, h, shape), inverse_rms[h]);
+}
+
+void head_norm_rows_backward(const Tensor& dy, const Tensor& x, const Tensor& weight,
+                             const Tensor& inverse_rms, const Tensor& dx, const Tensor& d_weight) {
+  const cuda::HeadShape shape = head_shape(x, weight, inverse_rms);
+  if (!on_device(x)) {
+    for (int64_t h = 0; h < shape.heads; ++h)
+      rms_norm_rows_backward(head_of(dy, h, shape), head_of(x, h, shape), weight, inverse_rms[h],
+                             head_of(dx, h, shape), d_weight);
+    return;
+  }
+  const FloatSum target(d_weight);
+  const Tensor workspace =
+      at::empty({cuda::head_norm_backward_workspace(shape)}, inverse_rms.options());
+  cuda::head_norm_backward(const_pointer(dy), dy.stride(0), x.const_data_ptr(), x.stride(0), shape,
+                           weight.const_data_ptr(), floats(inverse_rms), dx.mutable_data_ptr(),
+                           dx.stride(0), floats_of(target.sum), floats_of(workspace), stream_of(x));
 }
 
 void rope_rows(const Tensor& x, const Tensor& positions, const Tensor& cosine, const Tensor& sine,

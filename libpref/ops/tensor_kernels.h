@@ -15,6 +15,14 @@ void rms_norm_rows_backward(const at::Tensor& dy, const at::Tensor& x, const at:
                             const at::Tensor& inverse_rms, const at::Tensor& dx,
                             const at::Tensor& d_weight);
 
+/// Every head of x [T, heads * D] by one weight [D]; inverse_rms [heads, T] f32 names their number.
+void head_norm_rows(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& y,
+                    const at::Tensor& inverse_rms);
+/// As rms_norm_rows_backward, head by head.
+void head_norm_rows_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
+                             const at::Tensor& inverse_rms, const at::Tensor& dx,
+                             const at::Tensor& d_weight);
+
 /// The first `heads` heads of x [T, W] turned in place by direction times the angles of positions.
 void rope_rows(const at::Tensor& x, const at::Tensor& positions, const at::Tensor& cosine,
                const at::Tensor& sine, int64_t heads, int64_t head_dim, int direction);

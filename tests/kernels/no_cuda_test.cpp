@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/ceilings.h"
+#include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/logprob.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/rms_norm.h"
@@ -46,6 +47,10 @@ TEST(NoCuda, RejectsEveryCall) {
       {"sum_of_squares", [&] { sum_of_squares(f, 0, d, d, nullptr); }},
       {"clip_factor", [&] { clip_factor(d, 1, f, f, nullptr, nullptr); }},
       {"flag_non_finite", [&] { flag_non_finite(f, 0, nullptr, nullptr); }},
+      {"head_norm_forward", [&] { head_norm_forward(f, 1, {}, f, 0, f, 1, f, nullptr); }},
+      {"head_norm_backward_workspace", [&] { head_norm_backward_workspace({}); }},
+      {"head_norm_backward",
+       [&] { head_norm_backward(f, 1, f, 1, {}, f, f, f, 1, f, f, nullptr); }},
       {"rms_norm_forward",
        [&] { rms_norm_forward(f, nullptr, nullptr, 0, 1, 1, f, 0, f, 1, f, nullptr); }},
       {"rms_norm_backward_workspace", [&] { rms_norm_backward_workspace(1, 1); }},

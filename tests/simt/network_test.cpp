@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RMSNorm, RoPE and SwiGLU on CUDA, run on the CPU through their own launchers, against oracles in
 // double. Gradients are compared with central differences of those oracles.
+#include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/swiglu.h"
@@ -116,6 +117,74 @@ TEST_P(CudaRmsNormTest, RejectsBadShapes) {
   EXPECT_THROW(rms_norm_forward(x, x, nullptr, 1, 4, 4, x, kEps, x, 4, x, nullptr), Error);
   EXPECT_THROW(
       rms_norm_backward(x, 16385, x, 16385, x, x, 1, 16385, x, 16385, false, x, x, nullptr), Error);
+}
+
+class CudaHeadNormTest : public SimtTest {
+ protected:
+  // Heads lie within wider rows; what stands beside them is not touched.
+  template <class T>
+  void expect_both_ways(const HeadShape& shape, int64_t beside) {
+    const auto [rows, heads, width] = shape;
+    const int64_t used = heads * width, stride = used + beside;
+    const auto x = narrowed<T>(normal(rows * stride)), dy = narrowed<T>(normal(rows * stride));
+    const auto weight = narrowed<T>(normal(width, 0.3, 1));
+    std::vector<T> y(static_cast<size_t>(rows * stride), Elements<T>::round(kNaN)), dx = y;
+    std::vector<float> inverse(static_cast<size_t>(rows * heads), kNaN), d_weight;
+    for (const double v : normal(width)) d_weight.push_back(static_cast<float>(v));
+    std::vector<double> want_weight(d_weight.begin(), d_weight.end());
+    std::vector<float> workspace(static_cast<size_t>(head_norm_backward_workspace(shape)), kNaN);
+    head_norm_forward(x.data(), stride, shape, weight.data(), kEps, y.data(), stride,
+                      inverse.data(), nullptr);
+    head_norm_backward(dy.data(), stride, x.data(), stride, shape, weight.data(), inverse.data(),
+                       dx.data(), stride, d_weight.data(), workspace.data(), nullptr);
+    const auto w = widened(weight);
+    const auto head = [&](const std::vector<T>& of, int64_t r, int64_t h) {
+      return columns(widened(of), 1, r * stride + h * width, width);
+    };
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t h = 0; h < heads; ++h) {
+        const auto in = head(x, r, h), d = head(dy, r, h);
+        expect_near(head(y, r, h), reference::rms_norm(in, w, static_cast<double>(kEps)),
+                    4e-7 + rounding<T>(), 1e-7, "y");
+        double squares = 0;
+        for (const double v : in) squares += v * v;
+        EXPECT_NEAR(inverse[static_cast<size_t>(h * rows + r)] *
+                        std::sqrt(squares / static_cast<double>(width) + kEps),
+                    1, 1e-6);
+        const auto gradient = reference::rms_norm_gradient(d, in, w, static_cast<double>(kEps));
+        expect_near(head(dx, r, h), gradient.dx, rounding<T>(), 3e-6, "dx");
+        for (size_t c = 0; c < in.size(); ++c) want_weight[c] += d[c] * gradient.normalised[c];
+      }
+      for (int64_t c = used; c < stride; ++c) {
+        EXPECT_TRUE(std::isnan(to_float(y[static_cast<size_t>(r * stride + c)])));
+        EXPECT_TRUE(std::isnan(to_float(dx[static_cast<size_t>(r * stride + c)])));
+      }
+    }
+    expect_near(widened(d_weight), want_weight, 1e-6,
+                4e-6 + 1e-6 * std::sqrt(static_cast<double>(rows * heads)), "d_weight");
+  }
+};
+PREF_EVERY_SCHEDULE(CudaHeadNormTest);
+
+TEST_P(CudaHeadNormTest, MatchesReference) {
+  for (const HeadShape& shape : {HeadShape{1, 1, 1},
+                                 {3, 3, 7},
+                                 {5, 2, 64},
+                                 {9, 5, 128},  // some teams of the last block have no head
+                                 {2, 1, 1024},
+                                 {130, 7, 8}})  // a block's teams take several turns
+    for (const int64_t beside : {0, 8, 3}) {
+      expect_both_ways<float>(shape, beside);
+      expect_both_ways<BF16>(shape, beside);
+    }
+}
+
+TEST_P(CudaHeadNormTest, RejectsBadShapes) {
+  float x[4] = {};
+  EXPECT_THROW(head_norm_forward(x, 3, {1, 2, 2}, x, kEps, x, 4, x, nullptr), Error);
+  EXPECT_THROW(head_norm_forward(x, 1025, {1, 1, 1025}, x, kEps, x, 1025, x, nullptr), Error);
+  EXPECT_THROW(head_norm_forward(x, 4, {int64_t{1} << 31, 1, 4}, x, kEps, x, 4, x, nullptr), Error);
+  EXPECT_THROW(head_norm_backward(x, 4, x, 4, {1, 2, 2}, x, x, x, 3, x, x, nullptr), Error);
 }
 
 class CudaRopeTest : public SimtTest {

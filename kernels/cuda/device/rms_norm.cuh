@@ -91,15 +91,4 @@ __global__ void __launch_bounds__(256)
     for (int e = 0; e < N; ++e) partial[row_begin(blockIdx.x, width) + i + e] = d_weight[i + e];
 }
 
-/// y[i] += partial[0, i] + partial[1, i] + ..., one thread a column.
-template <int kThreads>
-__global__ void __launch_bounds__(kThreads)
-    add_partials(const float* partial, int64_t parts, int64_t width, float* y) {
-  const int64_t i = flat_index(blockIdx.x, kThreads, threadIdx.x);
-  if (i >= width) return;
-  float sum = 0;
-  for (int64_t part = 0; part < parts; ++part) sum += partial[row_begin(part, width) + i];
-  y[i] += sum;
-}
-
 }  // namespace pref::kernels::cuda
