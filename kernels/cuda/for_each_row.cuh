@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread a row for a body that the kernels do not know: the objectives' losses are started
-// through it (libpref/objectives/pair_loss.cu).
+// Launches of bodies that the kernels do not know: the objectives' losses and couplings are started
+// through them (libpref/objectives/pair_loss.cu).
 #pragma once
 #include "kernels/cuda/launch.cuh"
 
@@ -18,6 +18,18 @@ void for_each_row(const char* where, const Body& body, int64_t rows, Stream stre
   constexpr int kThreads = 64;
   launch(where, stream, {divide_up(rows, kThreads), kThreads}, run_each_row<Body, kThreads>, body,
          rows);
+}
+
+template <class Body, int kThreads>
+__global__ void __launch_bounds__(kThreads) run_one_block(Body body) {
+  body();
+}
+
+/// body() by the threads of one block, which meet at its barriers.
+template <class Body>
+void in_one_block(const char* where, const Body& body, Stream stream) {
+  constexpr int kThreads = 256;
+  launch(where, stream, {1, kThreads}, run_one_block<Body, kThreads>, body);
 }
 
 }  // namespace pref::kernels::cuda

@@ -93,4 +93,28 @@ PairLosses losses_on_host(const Objective& objective, const Normalizers& normali
   return out;
 }
 
+std::vector<double> coupled_on_device(const Objective& objective, const RowsOnDevice& rows,
+                                      CouplingState& state, bool failed) {
+  using kernels::cuda::DeviceArray;
+  const DeviceArray<double> on_device(std::vector<double>{state.mean, state.count}),
+      workspace(3 * rows.rows());
+  DeviceArray<double> coupled(rows.sequences());
+  coupled.fill(0xff);
+  const DeviceArray<int32_t> failure(std::vector<int32_t>{failed});
+  couple_rows(objective, rows.arrays(),
+              {coupled.data(), on_device.data(), failure.data(), workspace.data()}, nullptr);
+  const std::vector<double> after = on_device.read();
+  state.mean = after[0];
+  state.count = after[1];
+  return coupled.read();
+}
+
+std::vector<double> coupled_on_host(const Objective& objective, std::vector<Row<double>> rows,
+                                    CouplingState& state) {
+  for (auto& row : rows)
+    for (auto& branch : row.branch) branch.coupled = 0;
+  objective.couple(rows, state);
+  return of_sequences(rows, &Sequence<double>::coupled);
+}
+
 }  // namespace pref::device_check

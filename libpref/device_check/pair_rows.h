@@ -87,4 +87,12 @@ PairLosses losses_on_device(const Objective& objective, const Normalizers& norma
 PairLosses losses_on_host(const Objective& objective, const Normalizers& normalizers,
                           const std::vector<Row<double>>& rows);
 
+/// Sequence::coupled of the batch by the kernel, one value a sequence; `state` takes the batch in.
+/// `failed`: an update before it was not finite.
+std::vector<double> coupled_on_device(const Objective& objective, const RowsOnDevice& rows,
+                                      CouplingState& state, bool failed = false);
+/// The same by the objective itself.
+std::vector<double> coupled_on_host(const Objective& objective, std::vector<Row<double>> rows,
+                                    CouplingState& state);
+
 }  // namespace pref::device_check

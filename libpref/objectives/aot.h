@@ -32,18 +32,13 @@ struct AOT {
           "probability that a label is flipped");
   }
 
-  bool couples() const { return true; }
+  PREF_HD bool couples() const { return true; }
 
-  template <class T>
-  void couple(std::span<Row<T>> batch, CouplingState&) const {
-    const auto reference = [](const Row<T>& row) {
-      return row.chosen().ref_logp - row.rejected().ref_logp;
-    };
-    const auto by_policy =
-        ranked<T>(batch, [](const Row<T>& row) { return row.chosen().logp - row.rejected().logp; });
-    const auto by_reference = ranked<T>(batch, reference);
-    for (size_t i = 0; i < batch.size(); ++i)
-      batch[by_policy[i]].branch[0].coupled = reference(batch[by_reference[i]]);
+  template <class Rows>
+  PREF_HD void couple(Rows&& batch, CouplingState&) const {
+    batch.match([](const auto& row) { return row.chosen().logp - row.rejected().logp; },
+                [](const auto& row) { return row.chosen().ref_logp - row.rejected().ref_logp; },
+                [](auto& row, double partner) { row.branch[0].coupled = partner; });
   }
 
   template <class T>

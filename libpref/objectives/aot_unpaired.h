@@ -33,17 +33,14 @@ struct AOTUnpaired {
           "probability that a label is flipped");
   }
 
-  bool couples() const { return true; }
+  PREF_HD bool couples() const { return true; }
 
-  template <class T>
-  void couple(std::span<Row<T>> batch, CouplingState&) const {
-    const auto by_chosen = ranked<T>(batch, [](const Row<T>& r) { return log_ratio(r.chosen()); });
-    const auto by_rejected =
-        ranked<T>(batch, [](const Row<T>& r) { return log_ratio(r.rejected()); });
-    for (size_t i = 0; i < batch.size(); ++i) {
-      batch[by_chosen[i]].branch[0].coupled = log_ratio(batch[by_rejected[i]].rejected());
-      batch[by_rejected[i]].branch[1].coupled = log_ratio(batch[by_chosen[i]].chosen());
-    }
+  template <class Rows>
+  PREF_HD void couple(Rows&& batch, CouplingState&) const {
+    const auto chosen = [](const auto& row) { return log_ratio(row.chosen()); };
+    const auto rejected = [](const auto& row) { return log_ratio(row.rejected()); };
+    batch.match(chosen, rejected, [](auto& row, double r) { row.branch[0].coupled = r; });
+    batch.match(rejected, chosen, [](auto& row, double r) { row.branch[1].coupled = r; });
   }
 
   template <class T>

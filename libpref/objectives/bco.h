@@ -29,11 +29,11 @@ struct BCO {
     visit("beta", self.beta, above(0), "inverse temperature of the implicit reward");
   }
 
-  bool couples() const { return true; }
+  PREF_HD bool couples() const { return true; }
 
-  template <class T>
-  void couple(std::span<Row<T>> batch, CouplingState& state) const {
-    shift_by_running_reward(batch, T(beta), 1, state);
+  template <class Rows>
+  PREF_HD void couple(Rows&& batch, CouplingState& state) const {
+    shift_by_running_reward(batch, beta, 1, state);
   }
 
   template <class T>

@@ -42,9 +42,9 @@ struct BCOPair {
 
   PREF_HD bool couples() const { return reward_shift == RewardShift::running_mean; }
 
-  template <class T>
-  void couple(std::span<Row<T>> batch, CouplingState& state) const {
-    shift_by_running_reward(batch, T(beta), 2, state);
+  template <class Rows>
+  PREF_HD void couple(Rows&& batch, CouplingState& state) const {
+    shift_by_running_reward(batch, beta, 2, state);
   }
 
   template <class T>

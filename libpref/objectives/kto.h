@@ -33,14 +33,13 @@ struct KTO {
           "weight of undesirable responses");
   }
 
-  bool couples() const { return true; }
+  PREF_HD bool couples() const { return true; }
 
-  template <class T>
-  void couple(std::span<Row<T>> batch, CouplingState&) const {
-    T sum = 0;
-    for (const Row<T>& row : batch) sum += log_ratio(row.branch[1]);
-    const T mean = batch.empty() ? T(0) : sum / T(batch.size());
-    for (Row<T>& row : batch) row.branch[0].coupled = mean > T(0) ? mean : T(0);
+  template <class Rows>
+  PREF_HD void couple(Rows&& batch, CouplingState&) const {
+    const double mean = batch.mean([](const auto& row) { return log_ratio(row.branch[1]); });
+    const double z0 = mean > 0 ? mean : 0;
+    batch.each([z0](auto& row) { row.branch[0].coupled = z0; });
   }
 
   template <class T>

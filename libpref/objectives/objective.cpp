@@ -172,7 +172,7 @@ void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const
           if constexpr (Coupled<T>) {
             if (!t.couples()) return;
             const RowModifiers modifiers = row_modifiers();
-            if (!compares<T>() || !modifiers.bends()) return t.couple(batch, state);
+            if (!compares<T>() || !modifiers.bends()) return t.couple(HostRows(batch), state);
             std::vector<Row<double>> bent;  // what the term will be called with
             bent.reserve(batch.size());
             for (const auto& row : batch) {
@@ -180,7 +180,7 @@ void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const
               bend_sums(bent.emplace_back(row), modifiers, slope);
               bend_ratios(bent.back(), modifiers, slope);
             }
-            t.couple(std::span(bent), state);
+            t.couple(HostRows(bent), state);
             for (size_t i = 0; i < batch.size(); ++i)
               for (int k = 0; k < batch[i].branches; ++k)
                 batch[i].branch[k].coupled = bent[i].branch[k].coupled;

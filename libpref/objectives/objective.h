@@ -79,7 +79,6 @@ class Objective {
   RowLoss<double> operator()(const Row<double>& row, const Normalizers& normalizers) const;
 
  private:
-
   std::vector<WeightedTerm> terms_;
   Modifiers modifiers_;
 };

@@ -5,10 +5,22 @@
 #include "libpref/base/error.h"
 
 namespace pref {
+namespace {
+
+[[noreturn]] void fail_without_cuda(const char* where) {
+  fail(ErrorKind::option, where, "libpref was built without CUDA.");
+}
+
+}  // namespace
 
 void pair_losses(const Objective&, const Normalizers&, const DeviceRows&, const DeviceRowLosses&,
                  kernels::cuda::Stream) {
-  fail(ErrorKind::option, "pair_losses", "libpref was built without CUDA.");
+  fail_without_cuda("pair_losses");
+}
+
+void couple_rows(const Objective&, const DeviceRows&, const DeviceCoupling&,
+                 kernels::cuda::Stream) {
+  fail_without_cuda("couple_rows");
 }
 
 }  // namespace pref

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread a row; the row is gathered from the sequences' sums, the term's functor applied, and
-// its share added to what the terms before it left.
+// Losses: one thread a row; the row is gathered from the sequences' sums, the term's functor
+// applied, and its share added to what the terms before it left. Coupling: one block for the batch.
 #include "libpref/objectives/pair_loss.h"
 
 #include "kernels/cuda/for_each_row.cuh"
@@ -95,9 +95,124 @@ struct TermOfRow {
   }
 };
 
-void require_array(const void* array, bool needed, const char* name) {
-  require(array || !needed, ErrorKind::option, "pair_losses", "the objective needs ", name,
-          ", got none.");
+// Row i of a batch as its term is called with it.
+template <class Term>
+PREF_HD_CALL void read_row(const DeviceRows& in, const RowModifiers& modifiers, int64_t i,
+                           Row<double>& row) {
+  const int64_t begin = in.row_first_sequence[i], end = in.row_first_sequence[i + 1];
+  new (&row) Row<double>();
+  row.branches = end - begin < kMaxBranches ? static_cast<int>(end - begin) : kMaxBranches;
+  gather(in, i, begin, row);
+  if (!compares<Term>() || !modifiers.bends()) return;
+  double slope[kMaxBranches];
+  bend_sums(row, modifiers, slope);
+  bend_ratios(row, modifiers, slope);
+}
+
+// A global batch whose rows the threads of one block share out. Sums and ranks are those of
+// HostRows, bit for bit.
+template <class Term>
+class BlockRows {
+ public:
+  __device__ BlockRows(const DeviceRows& in, const RowModifiers& modifiers,
+                       const DeviceCoupling& out)
+      : in_(in), modifiers_(modifiers), out_(out) {
+    in_.coupled = nullptr;
+    each([](Row<double>&) {});  // zeros
+    in_.coupled = out.coupled;
+  }
+
+  template <class Value>
+  __device__ double mean(const Value& value) {
+    PREF_SHARED_ARRAY(double, mean, 1);
+    keep(value, out_.workspace);
+    if (threadIdx.x == 0) {
+      double sum = 0;
+      for (int64_t row = 0; row < in_.rows; ++row) sum += out_.workspace[row];
+      mean[0] = in_.rows > 0 ? sum / static_cast<double>(in_.rows) : 0;
+    }
+    __syncthreads();
+    return mean[0];
+  }
+
+  template <class Change>
+  __device__ void each(const Change& change) {
+    for_own_rows([&](int64_t, int64_t begin, Row<double>& row) {
+      change(row);
+      write(row, begin);
+    });
+  }
+
+  template <class Key, class Other, class Set>
+  __device__ void match(const Key& key, const Other& other, const Set& set) {
+    double *const keys = out_.workspace, *const others = keys + in_.rows,
+                  *const sorted = others + in_.rows;
+    keep(key, keys);
+    keep(other, others);
+    for (int64_t row = threadIdx.x; row < in_.rows; row += blockDim.x)
+      sorted[rank(others, row)] = others[row];
+    __syncthreads();
+    for_own_rows([&](int64_t i, int64_t begin, Row<double>& row) {
+      set(row, sorted[rank(keys, i)]);
+      write(row, begin);
+    });
+    __syncthreads();
+  }
+
+ private:
+  /// visit(index, first sequence, row as the term sees it) for this thread's rows.
+  template <class Visit>
+  __device__ void for_own_rows(const Visit& visit) {
+    for (int64_t i = threadIdx.x; i < in_.rows; i += blockDim.x) {
+      read_row<Term>(in_, modifiers_, i, row_);
+      visit(i, in_.row_first_sequence[i], row_);
+    }
+  }
+  __device__ void write(const Row<double>& row, int64_t begin) const {
+    for (int k = 0; k < row.branches; ++k) out_.coupled[begin + k] = row.branch[k].coupled;
+  }
+  template <class Value>
+  __device__ void keep(const Value& value, double* values) {
+    for_own_rows([&](int64_t i, int64_t, Row<double>& row) { values[i] = value(row); });
+    __syncthreads();
+  }
+  __device__ int64_t rank(const double* values, int64_t row) const {
+    const double own = rank_key(values[row]);
+    int64_t before = 0;
+    for (int64_t i = 0; i < in_.rows; ++i) {
+      const double one = rank_key(values[i]);
+      before += one < own || (one == own && i < row);
+    }
+    return before;
+  }
+
+  DeviceRows in_;
+  RowModifiers modifiers_;
+  DeviceCoupling out_;
+  Row<double> row_;  // one for all loops: a device reserves the stack of every thread it can hold
+};
+
+template <class Term>
+struct BatchOfTerm {
+  Term term;
+  RowModifiers modifiers;
+  DeviceRows in;
+  DeviceCoupling out;
+
+  __device__ void operator()() const {
+    CouplingState state{out.state[0], out.state[1], out.failure && *out.failure != 0};
+    BlockRows<Term> batch(in, modifiers, out);
+    term.couple(batch, state);
+    __syncthreads();  // every thread has read the state
+    if (threadIdx.x != 0) return;
+    out.state[0] = state.mean;
+    out.state[1] = state.count;
+  }
+};
+
+void require_array(const void* array, bool needed, const char* name,
+                   const char* where = "pair_losses") {
+  require(array || !needed, ErrorKind::option, where, "the objective needs ", name, ", got none.");
 }
 
 }  // namespace
@@ -139,6 +254,29 @@ void pair_losses(const Objective& objective, const Normalizers& normalizers, con
         weighted.term);
     first = false;
   }
+}
+
+void couple_rows(const Objective& objective, const DeviceRows& rows, const DeviceCoupling& out,
+                 kernels::cuda::Stream stream) {
+  constexpr const char* kWhere = "couple_rows";
+  require(objective.couples(), ErrorKind::option, kWhere,
+          "an objective that couples a batch is required, got ", objective.name(), ".");
+  const bool tail = has(objective.needs(), Needs::tail);
+  require_array(rows.row_first_sequence, true, "row_first_sequence", kWhere);
+  require_array(rows.sequence_first_label, true, "sequence_first_label", kWhere);
+  require_array(rows.logp, true, "logp", kWhere);
+  require_array(rows.ref_logp, has(objective.needs(), Needs::reference), "ref_logp", kWhere);
+  require_array(rows.marked, tail, "marked", kWhere);
+  require_array(rows.ref_marked, tail, "ref_marked", kWhere);
+  for (const WeightedTerm& weighted : objective.terms())
+    std::visit(
+        [&]<class T>(const T& term) {
+          if constexpr (Coupled<T>)
+            if (term.couples())
+              kernels::cuda::in_one_block(
+                  kWhere, BatchOfTerm<T>{term, objective.row_modifiers(), rows, out}, stream);
+        },
+        weighted.term);
 }
 
 }  // namespace pref

@@ -40,6 +40,20 @@ struct DeviceRowLosses {
   double* d_unlikely = nullptr;  ///< [S], the same
 };
 
+/// What couple_rows() writes, on the device.
+struct DeviceCoupling {
+  double* coupled = nullptr;         ///< [S] f64, overwritten
+  double* state = nullptr;           ///< [2] f64: CouplingState's mean and count
+  const int32_t* failure = nullptr;  ///< [1] i32 or null; where not 0 the state stays as it is
+  double* workspace = nullptr;       ///< [3 B] f64
+};
+
+/// What Objective::couple() gives for the rows of a global batch, by one block: rows are ranked by
+/// counting, which takes B^2 steps. Throws ErrorKind::option: the objective couples nothing; an array
+/// that it needs is null; libpref was built without CUDA.
+void couple_rows(const Objective& objective, const DeviceRows& rows, const DeviceCoupling& out,
+                 kernels::cuda::Stream stream);
+
 /// What Objective::operator() gives for every row. A row that it would refuse (a margin without a
 /// place, missing win probabilities, unordered scores, too few or too many branches) gets NaN
 /// as loss and derivatives, which the step's finite check finds. Throws ErrorKind::option: an array

@@ -29,7 +29,8 @@ std::vector<int32_t> narrowed(const std::vector<int64_t>& values) {
 }  // namespace
 
 PackedBatch make_packed_batch(PackingPlan plan, const RowInputs& inputs,
-                              const std::vector<HeadGroup>& groups, ops::Uploader& uploader) {
+                              const std::vector<HeadGroup>& groups, ops::Uploader& uploader,
+                              const at::Tensor& coupled) {
   ops::WordBuffer buffer;
   const Words tokens = buffer.add(plan.tokens), positions = buffer.add(plan.positions);
   const GroupRanges token_groups = add_groups(buffer, plan.tokens);
@@ -50,7 +51,7 @@ PackedBatch make_packed_batch(PackingPlan plan, const RowInputs& inputs,
               weight = buffer.add(inputs.weight), margin = buffer.add(inputs.margin),
               score = buffer.add(inputs.score),
               win_probability = buffer.add(inputs.win_probability),
-              coupled = buffer.add(inputs.coupled), label = buffer.add(inputs.label);
+              given_coupled = buffer.add(inputs.coupled), label = buffer.add(inputs.label);
 
   const at::Tensor words = uploader.upload(buffer.words());
   const auto integers = [&](Words range) { return take(words, range); };
@@ -81,7 +82,7 @@ PackedBatch make_packed_batch(PackingPlan plan, const RowInputs& inputs,
   device->margin = doubles(margin);
   device->score = doubles(score);
   device->win_probability = doubles(win_probability);
-  device->coupled = doubles(coupled);
+  device->coupled = coupled.defined() ? coupled : doubles(given_coupled);
   device->label = take(words, label, at::kInt);
   return {.plan = std::move(plan),
           .tokens = integers(tokens),

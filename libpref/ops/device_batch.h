@@ -28,8 +28,10 @@ struct DeviceBatch {
   at::Tensor ref_logp, ref_marked, weight, margin, score, win_probability, coupled, label;
 };
 
-/// `groups` is the walk that the head will take; empty for statistics alone.
+/// `groups` is the walk that the head will take; empty for statistics alone. `coupled` [S] f64 is
+/// there already, or undefined: then it is that of `inputs`.
 PackedBatch make_packed_batch(PackingPlan plan, const RowInputs& inputs,
-                              const std::vector<HeadGroup>& groups, ops::Uploader& uploader);
+                              const std::vector<HeadGroup>& groups, ops::Uploader& uploader,
+                              const at::Tensor& coupled = {});
 
 }  // namespace pref

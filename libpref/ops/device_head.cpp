@@ -50,6 +50,9 @@ const double* doubles(const Tensor& x, int64_t offset = 0) {
 
 }  // namespace
 
+const double* DeviceStatistics::logp() const { return doubles(sums, kLogp * sums.size(1)); }
+const double* DeviceStatistics::marked() const { return doubles(sums, kMarked * sums.size(1)); }
+
 SequenceStatistics statistics_on_host(const DeviceStatistics& statistics, const Labels& labels) {
   const Tensor sums = statistics.sums.cpu();
   const int64_t count = labels.num_sequences();

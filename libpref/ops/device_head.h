@@ -20,6 +20,8 @@ constexpr std::array<EnumName<LogitsType>, 2> enum_names(LogitsType) {
 /// means.
 struct DeviceStatistics {
   at::Tensor sums;
+  const double* logp() const;    ///< [S] on the device
+  const double* marked() const;  ///< the same; zeros where the objective marks nothing
 };
 /// Waits for the device.
 SequenceStatistics statistics_on_host(const DeviceStatistics& statistics, const Labels& labels);

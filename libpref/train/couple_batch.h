@@ -11,10 +11,10 @@
 
 namespace pref {
 
-/// Sequence::coupled of the rows `indices`, sequence by sequence. `logps`: their log-probs under the
-/// present policy in that order, nats. `state` takes the batch in.
+/// Sequence::coupled of the rows `indices`, sequence by sequence. `logps`: theirs under the present
+/// policy in that order. `state` takes the batch in.
 std::vector<double> couple_batch(const Objective& objective, std::span<const TokenizedRow> rows,
                                  std::span<const int64_t> indices, const ReferenceLogps& reference,
-                                 std::span<const double> logps, CouplingState& state);
+                                 const SequenceLogps& logps, CouplingState& state);
 
 }  // namespace pref

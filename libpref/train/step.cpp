@@ -10,6 +10,7 @@
 
 #include "libpref/base/error.h"
 #include "libpref/ops/device.h"
+#include "libpref/ops/device_coupling.h"
 
 namespace pref {
 namespace {
@@ -29,6 +30,16 @@ Marks marks_of(const Objective& objective) {
   return has(objective.needs(), Needs::tail)            ? Marks::tail
          : has(objective.needs(), Needs::token_rewards) ? Marks::token_rewards
                                                         : Marks::none;
+}
+
+/// Adds the rows' reference log-probs, and their marked sums where they are given.
+void append(const ReferenceLogps& reference, std::span<const int64_t> indices,
+            std::vector<double>& logp, std::vector<double>& marked) {
+  for (const int64_t index : indices) {
+    const auto values = reference.row(index), marks = reference.marked_row(index);
+    logp.insert(logp.end(), values.begin(), values.end());
+    marked.insert(marked.end(), marks.begin(), marks.end());
+  }
 }
 
 }  // namespace
@@ -62,6 +73,7 @@ std::span<const double> ReferenceLogps::row(int64_t index) const {
 struct PreferenceStep::Pending::Microbatch {
   PackedBatch batch;  // on a device only its plan is kept
   std::vector<double> ref_logp, ref_marked, coupled;
+  at::Tensor coupled_on_device;
   RowInputs inputs;
   Labels labels;
   SequenceStatistics statistics;    // of the CPU
@@ -96,7 +108,8 @@ void PreferenceStep::compute(Pending::Microbatch& m, const Normalizers& normaliz
   const at::AutoGradMode grad(with_gradient && at::GradMode::is_enabled());
   if (device_) {
     const auto groups = with_gradient ? device_->head.groups(m.labels) : std::vector<HeadGroup>();
-    m.batch = make_packed_batch(std::move(m.batch.plan), m.inputs, groups, device_->uploader);
+    m.batch = make_packed_batch(std::move(m.batch.plan), m.inputs, groups, device_->uploader,
+                                m.coupled_on_device);
     const at::Tensor hidden = network_.hidden(m.batch);
     if (with_gradient) {
       at::Tensor d_hidden;
@@ -127,25 +140,25 @@ void PreferenceStep::compute(Pending::Microbatch& m, const Normalizers& normaliz
 PreferenceStep::Pending PreferenceStep::run(std::span<const TokenizedRow> rows,
                                             std::span<const int64_t> indices,
                                             const ReferenceLogps& reference,
-                                            const Normalizers& normalizers,
-                                            std::span<const double> coupled, bool with_gradient,
-                                            const at::Tensor& failure) {
+                                            const Normalizers& normalizers, Coupled coupled,
+                                            bool with_gradient, const at::Tensor& failure) {
   Pending pending;
+  int64_t sequences = 0;
   pending.normalizers_ = normalizers;
   for (const auto& microbatch : split_by_tokens(rows, indices, options_.tokens_per_microbatch)) {
     auto& m = *pending.microbatches_.emplace_back(std::make_unique<Pending::Microbatch>());
     m.batch.plan = pack_rows(rows, microbatch, marks_of(objective_));
     if (has(objective_.needs(), Needs::reference))
-      for (const int64_t index : microbatch) {
-        const auto values = reference.row(index), marked = reference.marked_row(index);
-        m.ref_logp.insert(m.ref_logp.end(), values.begin(), values.end());
-        m.ref_marked.insert(m.ref_marked.end(), marked.begin(), marked.end());
-      }
-    if (!coupled.empty()) {
-      const auto count = static_cast<size_t>(m.batch.plan.num_sequences());
-      m.coupled.assign(coupled.begin(), coupled.begin() + static_cast<ptrdiff_t>(count));
-      coupled = coupled.subspan(count);
+      append(reference, microbatch, m.ref_logp, m.ref_marked);
+    const int64_t count = m.batch.plan.num_sequences();
+    if (!coupled.values.empty()) {
+      const auto own =
+          coupled.values.subspan(static_cast<size_t>(sequences), static_cast<size_t>(count));
+      m.coupled.assign(own.begin(), own.end());
     }
+    if (coupled.on_device.defined())
+      m.coupled_on_device = coupled.on_device.narrow(0, sequences, count);
+    sequences += count;
     // Views of the plan's arrays, which keep their place when the plan is moved.
     m.labels = labels_of(m.batch.plan);
     m.inputs = row_inputs(m.batch.plan);
@@ -163,10 +176,29 @@ PreferenceStep::Pending PreferenceStep::run(std::span<const TokenizedRow> rows,
 PreferenceStep::Pending PreferenceStep::enqueue(std::span<const TokenizedRow> rows,
                                                 std::span<const int64_t> indices,
                                                 const ReferenceLogps& reference,
-                                                const Normalizers& normalizers,
-                                                std::span<const double> coupled,
+                                                const Normalizers& normalizers, Coupled coupled,
                                                 const at::Tensor& failure) {
-  return run(rows, indices, reference, normalizers, coupled, true, failure);
+  return run(rows, indices, reference, normalizers, std::move(coupled), true, failure);
+}
+
+PreferenceStep::Coupled PreferenceStep::enqueue_coupling(std::span<const TokenizedRow> rows,
+                                                         std::span<const int64_t> indices,
+                                                         const ReferenceLogps& reference,
+                                                         const at::Tensor& state,
+                                                         const at::Tensor& failure) {
+  c10::NoGradGuard no_grad;
+  std::vector<DeviceStatistics> statistics;
+  CouplingInputs inputs;
+  if (has(objective_.needs(), Needs::reference))
+    append(reference, indices, inputs.ref_logp, inputs.ref_marked);
+  for (const auto& microbatch : split_by_tokens(rows, indices, options_.tokens_per_microbatch)) {
+    PackingPlan plan = pack_rows(rows, microbatch, marks_of(objective_));
+    inputs.add(plan);
+    const PackedBatch batch = make_packed_batch(std::move(plan), {}, {}, device_->uploader);
+    statistics.push_back(device_->head.statistics(network_.hidden(batch), batch));
+  }
+  return {.on_device =
+              couple_on_device(objective_, statistics, inputs, state, failure, device_->uploader)};
 }
 
 PreferenceStep::Result PreferenceStep::finish(const Pending& pending,
@@ -177,6 +209,12 @@ PreferenceStep::Result PreferenceStep::finish(const Pending& pending,
   for (const auto& held : pending.microbatches_) {
     Pending::Microbatch& m = *held;
     if (device_ && !m.losses) {
+      if (m.coupled_on_device.defined()) {
+        const at::Tensor values = m.coupled_on_device.cpu();
+        const double* first = values.const_data_ptr<double>();
+        m.coupled.assign(first, first + values.numel());
+        m.inputs.coupled = m.coupled;
+      }
       m.statistics = statistics_on_host(m.device_statistics, m.labels);
       m.losses.emplace(objective_, pending.normalizers_, m.labels, m.inputs);
       (*m.losses)(m.statistics);
@@ -193,17 +231,16 @@ PreferenceStep::Result PreferenceStep::accumulate(std::span<const TokenizedRow> 
                                                   std::span<const int64_t> indices,
                                                   const ReferenceLogps& reference,
                                                   const Normalizers& normalizers,
-                                                  const Inspect& inspect,
-                                                  std::span<const double> coupled) {
-  return finish(run(rows, indices, reference, normalizers, coupled, true, {}), rows, inspect);
+                                                  const Inspect& inspect, Coupled coupled) {
+  return finish(run(rows, indices, reference, normalizers, std::move(coupled), true, {}), rows,
+                inspect);
 }
 
 PreferenceStep::Result PreferenceStep::evaluate(std::span<const TokenizedRow> rows,
                                                 std::span<const int64_t> indices,
                                                 const ReferenceLogps& reference,
-                                                const Normalizers& normalizers,
-                                                std::span<const double> coupled) {
-  return finish(run(rows, indices, reference, normalizers, coupled, false, {}), rows);
+                                                const Normalizers& normalizers, Coupled coupled) {
+  return finish(run(rows, indices, reference, normalizers, std::move(coupled), false, {}), rows);
 }
 
 void PreferenceStep::statistics(
@@ -237,24 +274,21 @@ void PreferenceStep::statistics(
 
 ReferenceLogps PreferenceStep::reference(std::span<const TokenizedRow> rows,
                                          const std::function<void(int64_t)>& progress) {
-  std::vector<double> logp, marked;
-  int64_t done = 0;
-  statistics(rows, all_indices(rows.size()),
-             [&](const PackingPlan& plan, const SequenceStatistics& statistics) {
-               logp.insert(logp.end(), statistics.logp.begin(), statistics.logp.end());
-               if (!plan.label_mark.empty())
-                 marked.insert(marked.end(), statistics.marked.begin(), statistics.marked.end());
-               done += plan.num_rows();
-               if (progress) progress(done);
-             });
-  return ReferenceLogps(rows, std::move(logp), std::move(marked));
+  SequenceLogps all = logps(rows, all_indices(rows.size()), progress);
+  return ReferenceLogps(rows, std::move(all.logp), std::move(all.marked));
 }
 
-std::vector<double> PreferenceStep::logps(std::span<const TokenizedRow> rows,
-                                          std::span<const int64_t> indices) {
-  std::vector<double> out;
-  statistics(rows, indices, [&](const PackingPlan&, const SequenceStatistics& statistics) {
-    out.insert(out.end(), statistics.logp.begin(), statistics.logp.end());
+SequenceLogps PreferenceStep::logps(std::span<const TokenizedRow> rows,
+                                    std::span<const int64_t> indices,
+                                    const std::function<void(int64_t)>& progress) {
+  SequenceLogps out;
+  int64_t done = 0;
+  statistics(rows, indices, [&](const PackingPlan& plan, const SequenceStatistics& statistics) {
+    out.logp.insert(out.logp.end(), statistics.logp.begin(), statistics.logp.end());
+    if (!plan.label_mark.empty())
+      out.marked.insert(out.marked.end(), statistics.marked.begin(), statistics.marked.end());
+    done += plan.num_rows();
+    if (progress) progress(done);
   });
   return out;
 }

@@ -19,6 +19,11 @@
 
 namespace pref {
 
+/// Summed log-probs of sequences, nats; for objectives that mark tokens the marked sums beside them.
+struct SequenceLogps {
+  std::vector<double> logp, marked;
+};
+
 /// Log-probs of every branch of every row under the reference policy, nats, summed; for objectives
 /// that mark tokens the marked sums beside them.
 class ReferenceLogps {
@@ -77,11 +82,22 @@ class PreferenceStep {
     Normalizers normalizers_;
     double num_tokens_ = 0;
   };
+  /// What the global batch gives each sequence, where the objective couples: on the host
+  /// (couple_batch), or on the device (enqueue_coupling).
+  struct Coupled {
+    std::span<const double> values;  ///< [S]
+    at::Tensor on_device;            ///< [S] f64
+  };
   /// Starts what accumulate() does, and on a device does not wait for it. `failure` [1] i32 there: 1
   /// is added where a loss is not finite.
   Pending enqueue(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
                   const ReferenceLogps& reference, const Normalizers& normalizers,
-                  std::span<const double> coupled = {}, const at::Tensor& failure = {});
+                  Coupled coupled = {}, const at::Tensor& failure = {});
+  /// On a device: starts a forward pass of the global batch `indices` and what couples it, and waits
+  /// for neither. `state` (coupling_on_device) takes the batch in, unless `failure` is set by then.
+  Coupled enqueue_coupling(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+                           const ReferenceLogps& reference, const at::Tensor& state,
+                           const at::Tensor& failure);
   /// Waits, and gives its result. Throws as accumulate().
   Result finish(const Pending& pending, std::span<const TokenizedRow> rows,
                 const Inspect& inspect = {});
@@ -93,17 +109,18 @@ class PreferenceStep {
   /// ErrorKind::non_finite naming the rows.
   Result accumulate(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
                     const ReferenceLogps& reference, const Normalizers& normalizers,
-                    const Inspect& inspect = {}, std::span<const double> coupled = {});
+                    const Inspect& inspect = {}, Coupled coupled = {});
   /// The same without gradients.
   Result evaluate(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
                   const ReferenceLogps& reference, const Normalizers& normalizers,
-                  std::span<const double> coupled = {});
+                  Coupled coupled = {});
   /// Log-probs of all rows under the network as it stands, as a reference for later; `progress` is
   /// told the rows done.
   ReferenceLogps reference(std::span<const TokenizedRow> rows,
                            const std::function<void(int64_t)>& progress = {});
-  /// Log-probs of the rows `indices`, sequence by sequence.
-  std::vector<double> logps(std::span<const TokenizedRow> rows, std::span<const int64_t> indices);
+  /// Log-probs of the rows `indices`, sequence by sequence; `progress` as there.
+  SequenceLogps logps(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
+                      const std::function<void(int64_t)>& progress = {});
   /// Statistics of rows, microbatch by microbatch, without gradients.
   void statistics(
       std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
@@ -112,8 +129,8 @@ class PreferenceStep {
  private:
   struct OnDevice;  // head and uploader
   Pending run(std::span<const TokenizedRow> rows, std::span<const int64_t> indices,
-              const ReferenceLogps& reference, const Normalizers& normalizers,
-              std::span<const double> coupled, bool with_gradient, const at::Tensor& failure);
+              const ReferenceLogps& reference, const Normalizers& normalizers, Coupled coupled,
+              bool with_gradient, const at::Tensor& failure);
   void compute(Pending::Microbatch& microbatch, const Normalizers& normalizers, bool with_gradient,
                const at::Tensor& failure);
 

@@ -402,7 +402,7 @@ PreferenceStep::Result PreferenceTrainer::evaluate(std::span<const TokenizedRow>
   CouplingState state = coupling_;
   state.frozen = true;
   return engine_.evaluate(rows, indices, reference, normalizers_of(rows, indices),
-                          couple(rows, indices, reference, state));
+                          {.values = couple(rows, indices, reference, state)});
 }
 
 void PreferenceTrainer::evaluate_all(Run& run) {

@@ -111,6 +111,7 @@ class PreferenceTrainer {
   std::vector<std::shared_ptr<PendingUpdate>> pending_;
   int64_t step_ = 0;
   CouplingState coupling_;
+  at::Tensor device_coupling_;  // in its place while updates are under way on a device
   std::atomic<bool> stop_{false};
 };
 

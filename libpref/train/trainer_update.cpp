@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "libpref/base/error.h"
+#include "libpref/ops/device_coupling.h"
 #include "libpref/train/couple_batch.h"
 #include "libpref/train/trainer.h"
 
@@ -38,14 +39,18 @@ std::vector<double> PreferenceTrainer::couple(std::span<const TokenizedRow> rows
                                               const ReferenceLogps& reference,
                                               CouplingState& state) {
   if (!objective_.couples()) return {};
-  const std::vector<double> own = engine_.logps(rows, rows_of_rank(indices));
-  std::vector<double> logps;
+  const SequenceLogps own = engine_.logps(rows, rows_of_rank(indices));
+  SequenceLogps all;
   size_t next = 0;
   for (size_t i = 0; i < indices.size(); ++i)
-    for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k)
-      logps.push_back(is_of_rank(i) ? own[next++] : 0.0);
-  group_->all_reduce_sum(logps);
-  return couple_batch(objective_, rows, indices, reference, logps, state);
+    for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k) {
+      const size_t sequence = is_of_rank(i) ? next++ : own.logp.size();
+      all.logp.push_back(sequence < own.logp.size() ? own.logp[sequence] : 0.0);
+      all.marked.push_back(sequence < own.marked.size() ? own.marked[sequence] : 0.0);
+    }
+  group_->all_reduce_sum(all.logp);
+  group_->all_reduce_sum(all.marked);
+  return couple_batch(objective_, rows, indices, reference, all, state);
 }
 
 void PreferenceTrainer::start_update(std::span<const TokenizedRow> rows,
@@ -56,12 +61,21 @@ void PreferenceTrainer::start_update(std::span<const TokenizedRow> rows,
   // One normalizer for the global batch; each rank takes every size-th row.
   const Normalizers normalizers = normalizers_of(rows, indices);
   const std::vector<int64_t> mine = rows_of_rank(indices);
-  const std::vector<double> all_coupled = couple(rows, indices, reference, coupling_);
-  std::vector<double> coupled;  // of this rank's sequences
-  size_t sequence = 0;
-  for (size_t i = 0; i < indices.size() && !all_coupled.empty(); ++i)
-    for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k, ++sequence)
-      if (is_of_rank(i)) coupled.push_back(all_coupled[sequence]);
+  PreferenceStep::Coupled coupled;
+  std::vector<double> values;  // of this rank's sequences
+  if (objective_.couples() && engine_.deferred() && group_->size() == 1) {
+    if (!device_coupling_.defined())
+      device_coupling_ = coupling_on_device(coupling_, network_.parameters().placement().device);
+    coupled =
+        engine_.enqueue_coupling(rows, mine, reference, device_coupling_, optimizer_.failure());
+  } else {
+    const std::vector<double> all = couple(rows, indices, reference, coupling_);
+    size_t sequence = 0;
+    for (size_t i = 0; i < indices.size() && !all.empty(); ++i)
+      for (size_t k = 0; k < rows[static_cast<size_t>(indices[i])].branches.size(); ++k, ++sequence)
+        if (is_of_rank(i)) values.push_back(all[sequence]);
+    coupled.values = values;
+  }
   auto update = std::make_shared<PendingUpdate>(PendingUpdate{
       step_ + 1, learning_rate, std::vector<int64_t>(indices.begin(), indices.end()),
       engine_.enqueue(rows, mine, reference, normalizers, coupled, optimizer_.failure())});
@@ -121,6 +135,8 @@ UpdateResult PreferenceTrainer::finish_update(PendingUpdate& update,
 std::vector<UpdateResult> PreferenceTrainer::collect_updates(std::span<const TokenizedRow> rows) {
   const auto pending = std::exchange(pending_, {});
   std::vector<UpdateResult> results;
+  if (device_coupling_.defined())
+    coupling_ = coupling_on_host(std::exchange(device_coupling_, at::Tensor()));
   try {
     for (const auto& update : pending) results.push_back(finish_update(*update, rows));
   } catch (const Error&) {

@@ -295,7 +295,7 @@ TEST_F(Cli, LogpsMatchTheNetwork) {
   for (const json& line : lines) {
     TokenizedRow row{.id = line.at("id"), .prompt = line.at("prompt_ids")};
     row.branches = {line.at("chosen_ids"), line.at("rejected_ids")};
-    const auto logps = engine.logps(std::span(&row, 1), all_indices(1));
+    const auto logps = engine.logps(std::span(&row, 1), all_indices(1)).logp;
     EXPECT_NEAR(line.at("logps/chosen").get<double>(), logps[0], 1e-4);
     EXPECT_NEAR(line.at("logps/rejected").get<double>(), logps[1], 1e-4);
     EXPECT_EQ(line.at("num_tokens/chosen"), row.branches[0].size());

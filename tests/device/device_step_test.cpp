@@ -45,7 +45,7 @@ Outcome run_step(Model& model, const Case& test, const StepOptions& options,
   Outcome out;
   out.result = engine.accumulate(rows, all, reference, normalizers_of(rows, all));
   out.gradient = all_gradients(model);
-  out.logps = engine.logps(rows, all);
+  out.logps = engine.logps(rows, all).logp;
   return out;
 }
 

@@ -192,22 +192,41 @@ TEST_F(DeviceTrainer, UpdatesThatAreNotFiniteChangeNothing) {
   }
 }
 
-// Objectives that couple a batch, and evaluation, through the same deferred path.
+// Objectives that couple a batch: what couples it stays on the device over several microbatches and
+// updates; the running mean is on the host again when somebody asks, as evaluation does.
 TEST_F(DeviceTrainer, CoupledObjectivesFollowTheCpu) {
-  PreferenceData rows = with_mismatched_responses(unpaired(data_of(counting_rows(8, 3))), 64);
-  Model model = toy_model(2);
-  const auto start = copy_of(model);
-  TrainerOptions options = toy_options();
-  const auto run = [&](Model& m) {
-    KTOTrainer trainer(m, KTO{}, options);
-    const ReferenceLogps reference = trainer.reference_logps(rows.rows);
-    double loss = 0;
-    for (int i = 0; i < 3; ++i) loss += trainer.step(rows.rows, reference, 1e-3).loss;
-    return loss + trainer.evaluate(rows.rows, reference).loss;
-  };
-  const double want = run(model);
-  const TestDevice device;
-  EXPECT_NEAR(run(*device_model(*start, f32_options())), want, 1e-5 * std::abs(want));
+  const BCOPair shifted{.reward_shift = RewardShift::running_mean};
+  const PreferenceData pairs = data_of(counting_rows(8, 3)), feedback = unpaired(pairs),
+                       mismatched = with_mismatched_responses(feedback, 64);
+  const struct {
+    Objective objective;
+    const PreferenceData& data;
+  } cases[] = {
+      {KTO{}, mismatched},
+      {BCO{}, feedback},
+      {shifted, pairs},
+      {Objective({{shifted, 1}}, {.length = LengthDesensitization{.ld_alpha = 0.25}}), pairs},
+      {AOT{}, pairs},
+      {AOTUnpaired{}, pairs}};
+  for (const auto& [objective, data] : cases) {
+    Model model = toy_model(2);
+    const auto start = copy_of(model);
+    TrainerOptions options = toy_options();
+    options.tokens_per_microbatch = 40;
+    const auto run = [&](Model& m) {
+      PreferenceTrainer trainer(m, objective, options);
+      const ReferenceLogps reference = trainer.reference_logps(data.rows);
+      std::vector<double> losses;
+      for (int i = 0; i < 3; ++i) losses.push_back(trainer.step(data.rows, reference, 1e-3).loss);
+      losses.push_back(trainer.evaluate(data.rows, reference).loss);
+      return losses;
+    };
+    const auto want = run(model);
+    const TestDevice device;
+    const auto got = run(*device_model(*start, f32_options()));
+    for (size_t i = 0; i < want.size(); ++i)
+      EXPECT_NEAR(got[i], want[i], 1e-5 * std::abs(want[i])) << objective.name() << " " << i;
+  }
 }
 
 }  // namespace

@@ -324,7 +324,7 @@ TEST(EveryObjectiveTest, StepZeroHasItsClosedForm) {
         for (auto& branch : row.branch) branch.ref_logp = branch.logp;
         if constexpr (Coupled<std::decay_t<decltype(objective)>>) {
           CouplingState state;
-          if (objective.couples()) objective.couple(std::span(&row, 1), state);
+          if (objective.couples()) objective.couple(HostRows(std::span(&row, 1)), state);
         }
         const RowLoss<double> out = objective(row);
         const double expected = p.at_reference(numbers_of(objective), row);

@@ -53,16 +53,29 @@ TEST_P(DeviceCheckTest, EveryKernelMatchesReference) {
   EXPECT_EQ(got.summary.failed, 0);
   EXPECT_EQ(got.summary.checks, static_cast<int>(got.checks.size()));
   EXPECT_TRUE(got.benches.empty() && got.ceilings.empty());
-  EXPECT_EQ(names, (std::set<std::string>{"adamw_update",       "clip_factor",
-                                          "flag_non_finite",    "gather_rows",
-                                          "logprob_gradient",   "logprob_merge",
-                                          "logprob_statistics", "marked_sums",
-                                          "pair_losses",        "rms_norm_backward",
-                                          "rms_norm_forward",   "rope_rotate",
-                                          "sequence_sums",      "split_master, join_master",
-                                          "spread_to_labels",   "streams",
-                                          "sum_of_squares",     "sum_row_groups",
-                                          "swiglu_backward",    "swiglu_forward"}));
+  EXPECT_EQ(names, (std::set<std::string>{"adamw_update",
+                                          "clip_factor",
+                                          "couple_rows",
+                                          "flag_non_finite",
+                                          "gather_rows",
+                                          "head_norm_backward",
+                                          "head_norm_forward",
+                                          "logprob_gradient",
+                                          "logprob_merge",
+                                          "logprob_statistics",
+                                          "marked_sums",
+                                          "pair_losses",
+                                          "rms_norm_backward",
+                                          "rms_norm_forward",
+                                          "rope_rotate",
+                                          "sequence_sums",
+                                          "split_master, join_master",
+                                          "spread_to_labels",
+                                          "streams",
+                                          "sum_of_squares",
+                                          "sum_row_groups",
+                                          "swiglu_backward",
+                                          "swiglu_forward"}));
 }
 
 TEST(DeviceCheck, TimesWhatHasAGoal) {

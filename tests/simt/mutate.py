@@ -18,8 +18,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEVICE = "kernels/cuda/device/"
+PAIR_LOSS = "libpref/objectives/pair_loss.cu"
 
-# (what is broken, file, text that stands there once, what replaces it)
+# (what is broken, file in DEVICE or from the root, text that stands there once, what replaces it)
 MUTANTS = [
     (
         "barrier of merge_block",
@@ -129,10 +130,25 @@ MUTANTS = [
         "",
     ),
     ("zeroes of d_weight", "rms_norm.cuh", "d_weight[i + e] = 0;", "d_weight[i + e] += 0;"),
-    ("column guard of the partials", "rms_norm.cuh", "if (i >= width) return;", ""),
+    ("column guard of the partials", "add_partials.cuh", "if (i >= width) return;", ""),
     ("accumulate dx", "rms_norm.cuh", "accumulate_dx ? out[e] + across : across", "across"),
     ("overwrite dx", "rms_norm.cuh", "accumulate_dx ? out[e] + across : across", "to_float(dx_row[i + e]) + across"),
     ("sum's rounding", "rms_norm.cuh", "to_float(Elements<T>::round(v[e] + r[e]))", "v[e] + r[e]"),
+    ("heads that are there", "head_norm.cuh", "const bool there = i < rows * heads;", "const bool there = true;"),
+    (
+        "heads that are there, backward",
+        "head_norm.cuh",
+        "const bool there = begin + own < count;",
+        "const bool there = true;",
+    ),
+    ("lanes of a team", "head_norm.cuh", "int bits = team / 2;", "int bits = 16;"),
+    ("zeroes of the teams", "head_norm.cuh", "shares[share + c + e] = 0;", "shares[share + c + e] += 0;"),
+    (
+        "barrier before the teams' sum",
+        "head_norm.cuh",
+        "  __syncthreads();  // every team's share is there\n",
+        "",
+    ),
     ("guard of the pairs", "rope.cuh", "item < heads * per_head;", "item <= heads * per_head;"),
     ("source row of the angles", "rope.cuh", "positions[from]", "positions[blockIdx.x]"),
     (
@@ -168,9 +184,43 @@ MUTANTS = [
         "return {0, vectors, vectors * per_vector};",
     ),
     ("end of a part", "index.cuh", "begin + size < count ? begin + size : count", "begin + size"),
+    (
+        "barrier after values",
+        PAIR_LOSS,
+        "values[i] = value(row); });\n    __syncthreads();",
+        "values[i] = value(row); });",
+    ),
+    ("barrier after the mean", PAIR_LOSS, "    __syncthreads();\n    return mean[0];", "    return mean[0];"),
+    (
+        "barrier after sorting",
+        PAIR_LOSS,
+        "sorted[rank(others, row)] = others[row];\n    __syncthreads();",
+        "sorted[rank(others, row)] = others[row];",
+    ),
+    (
+        "barrier after partners",
+        PAIR_LOSS,
+        "      write(row, begin);\n    });\n    __syncthreads();",
+        "      write(row, begin);\n    });",
+    ),
+    (
+        "barrier before the state",
+        PAIR_LOSS,
+        "    __syncthreads();  // every thread has read the state\n",
+        "",
+    ),
+    ("one writer of the state", PAIR_LOSS, "    if (threadIdx.x != 0) return;\n", ""),
+    ("order of equal values", PAIR_LOSS, "one < own || (one == own && i < row)", "one < own"),
+    ("NaN has a rank", PAIR_LOSS, "const double own = rank_key(values[row]);", "const double own = values[row];"),
+    ("a failure stays out", PAIR_LOSS, "out.failure && *out.failure != 0", "false"),
+    ("what stands in `coupled` before", PAIR_LOSS, "each([](Row<double>&) {});  // zeros", ""),
+    ("modifiers bend the row", PAIR_LOSS, "  bend_sums(row, modifiers, slope);\n  bend_ratios", "  bend_ratios"),
 ]
 
-TESTS = ("harness_test", "index_test", "logprob_test", "network_test", "optimizer_test", "rows_test")
+TESTS = ("harness_test", "index_test", "logprob_test", "network_test", "optimizer_test", "pair_loss_test", "rows_test")
+# Beside the kernels, what the tests are linked with.
+OTHERS = (PAIR_LOSS, "libpref/objectives/objective.cpp", "libpref/device_check/pair_rows.cpp")
+PARTS = ("kernels", "libpref/base", "libpref/objectives", "libpref/device_check", "tests/simt", "tests/objectives")
 HARNESS = ("simt", "fiber")
 FLAGS = ["-std=c++20", "-O1", "-g1", "-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-w"]
 SANITIZERS = {
@@ -189,6 +239,7 @@ class Build:
         self.folder.mkdir(parents=True)
         self.sources = [tree / f"tests/simt/{name}.cpp" for name in (*HARNESS, *TESTS)]
         self.sources += sorted((tree / "kernels/cuda").glob("*.cu")) + [tree / "kernels/cuda/row_groups.cpp"]
+        self.sources += [tree / name for name in OTHERS]
         self.built = {}
 
     def _flags(self, source):
@@ -240,7 +291,7 @@ class Build:
 
 def copy_tree():
     tree = pathlib.Path(tempfile.mkdtemp(prefix="pref-mutants-"))
-    for part in ("kernels", "libpref/base", "tests/simt"):
+    for part in PARTS:
         shutil.copytree(ROOT / part, tree / part)
     return tree
 
@@ -261,7 +312,7 @@ def main():
         words = arguments.only or [""]
         chosen = [m for m in MUTANTS if any(word in m[0] or word in m[1] for word in words)]
         for name, file, old, new in chosen:
-            path = tree / DEVICE / file
+            path = tree / (file if "/" in file else DEVICE + file)
             text = path.read_text()
             if text.count(old) != 1:
                 print(f"[mutate] {file} has {text.count(old)} places for {name!r}", file=sys.stderr)
@@ -273,7 +324,7 @@ def main():
                     found = f"{kind}: {failure}"
                     break
             path.write_text(text)
-            print(f"{file:20} {name:42} {found or 'SURVIVES'}", flush=True)
+            print(f"{path.name:20} {name:42} {found or 'SURVIVES'}", flush=True)
             if not found:
                 survivors.append(name)
         print(f"{len(chosen) - len(survivors)} of {len(chosen)} found")

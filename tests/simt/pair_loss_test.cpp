@@ -58,6 +58,68 @@ TEST_P(CudaPairLossTest, MatchesTheCpuForSumsAndModifiers) {
                    batch);
 }
 
+std::vector<Objective> coupling_objectives() {
+  const BCOPair shifted{.beta = 0.2, .reward_shift = RewardShift::running_mean};
+  return {KTO{},
+          BCO{},
+          Objective(shifted),
+          Objective({{shifted, 1}}, {.length = LengthDesensitization{.ld_alpha = 0.4}}),
+          AOT{},
+          AOTUnpaired{},
+          Objective({{AOT{}, 1}}, {.average = Averaging{.average_log_prob = true}}),
+          Objective({{SFT{}, 0.2}, {AOTUnpaired{}, 1}})};
+}
+
+// Fewer rows than threads, more, one, and equal values, whose order then counts.
+TEST_P(CudaPairLossTest, CouplingGivesTheBitsOfTheCpu) {
+  Random random;
+  for (const Objective& objective : coupling_objectives())
+    for (const int count : {1, 2, 70, 300}) {
+      std::vector<Row<double>> rows;
+      for (int i = 0; i < count; ++i) {
+        rows.push_back(i > 3 && i % 5 == 0 ? rows[static_cast<size_t>(i) - 3]
+                                           : random_row(random, 2 + i % 2));
+        rows.back().margin = 0;
+      }
+      CouplingState got{0.25, 3}, want = got;
+      EXPECT_EQ(device_check::coupled_on_device(objective, RowsOnDevice(rows), got),
+                device_check::coupled_on_host(objective, rows, want))
+          << objective.name() << " " << count;
+      EXPECT_EQ(got, want) << objective.name();
+    }
+}
+
+TEST_P(CudaPairLossTest, CouplingAfterAFailureKeepsTheRunningMean) {
+  Random random;
+  const RowsOnDevice rows({random_row(random, 2), random_row(random, 2)});
+  CouplingState state{0.25, 3};
+  EXPECT_EQ(device_check::coupled_on_device(Objective(BCO{}), rows, state, true),
+            (std::vector<double>{0.25, 0, 0.25, 0}));
+  EXPECT_EQ(state, (CouplingState{0.25, 3}));
+}
+
+// NaN ranks last, so that every row has a partner.
+TEST_P(CudaPairLossTest, CouplingOutlivesNaN) {
+  Random random;
+  std::vector<Row<double>> rows;
+  for (int i = 0; i < 40; ++i) {
+    rows.push_back(random_row(random, 2));
+    if (i % 7 == 3) rows.back().branch[0].logp = NAN;
+  }
+  CouplingState state;
+  EXPECT_EQ(device_check::coupled_on_device(Objective(AOT{}), RowsOnDevice(rows), state),
+            device_check::coupled_on_host(Objective(AOT{}), rows, state));
+}
+
+TEST_P(CudaPairLossTest, RejectsCouplingWhereThereIsNone) {
+  Random random;
+  const RowsOnDevice batch({random_row(random, 2)});
+  CouplingState state;
+  const auto text = pref::testing::error_of(
+      ErrorKind::option, [&] { device_check::coupled_on_device(Objective(DPO{}), batch, state); });
+  EXPECT_NE(text.find("dpo"), std::string::npos) << text;
+}
+
 TEST_P(CudaPairLossTest, RowsThatDoNotFitBecomeNaN) {
   Random random;
   std::vector<Row<double>> batch;

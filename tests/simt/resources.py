@@ -17,7 +17,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGETS = ("80", "89", "90a", "100", "120")
 # Small launches over rows of the batch: their arrays of branches live in local memory.
-NOT_STREAMING = ("run_each_row",)
+NOT_STREAMING = ("run_each_row", "run_one_block")
 # What the build compiles a source with besides (libpref/CMakeLists.txt).
 FLAGS = {"pair_loss": ["--Ofast-compile=mid"]}
 

@@ -80,7 +80,7 @@ void expect_matches_autograd(Problem& problem, const Objective& objective,
   const auto all = all_indices(problem.rows.size());
   const double ours = engine
                           .accumulate(problem.rows, all, problem.reference,
-                                      normalizers_of(problem.rows, all), {}, coupled)
+                                      normalizers_of(problem.rows, all), {}, {.values = coupled})
                           .loss;
   const DecoderConfig& config = problem.model.config();
   const reference::NamedTensors weights = reference::named_weights(store, at::kDouble);
@@ -130,29 +130,36 @@ TEST(PreferenceStep, MatchesReference) {
   });
 }
 
-// LD-DPO: tokens beyond the shorter response count a quarter, under policy and reference.
-TEST(PreferenceStep, TailsMatchReference) {
-  Problem problem;
+void give_tails(Problem& problem) {
   std::vector<double> tails;
   RandomStream random(4, "test tails");
   for (const auto& row : problem.rows)
     for (size_t k = 0; k < row.branches.size(); ++k) tails.push_back(-random.uniform());
   problem.reference = ReferenceLogps(problem.rows, problem.reference.values(), tails);
+}
+
+// The log-ratio of response k of row r where tokens beyond the shorter response count a quarter,
+// under policy and reference.
+at::Tensor quarter_tail_ratio(const Problem& problem, const TokenLogps& logps, size_t r, size_t k) {
+  const int64_t shorter = std::min(logps[r][0].numel(), logps[r][1].numel());
+  const at::Tensor& l = logps[r][k];
+  return l.narrow(0, 0, shorter).sum() + 0.25 * l.narrow(0, shorter, l.numel() - shorter).sum() -
+         (problem.reference.row(static_cast<int64_t>(r))[k] -
+          0.75 * problem.reference.marked_row(static_cast<int64_t>(r))[k]);
+}
+
+// LD-DPO.
+TEST(PreferenceStep, TailsMatchReference) {
+  Problem problem;
+  give_tails(problem);
   const Objective objective({{DPO{.beta = 0.4}, 1}},
                             {.length = LengthDesensitization{.ld_alpha = 0.25}});
   bool unequal = false;
   expect_matches_autograd(problem, objective, [&](const TokenLogps& logps) {
     at::Tensor loss = at::zeros({}, at::kDouble);
     for (size_t r = 0; r < logps.size(); ++r) {
-      const auto ref = problem.reference.row(static_cast<int64_t>(r)),
-                 tail = problem.reference.marked_row(static_cast<int64_t>(r));
-      const int64_t shorter = std::min(logps[r][0].numel(), logps[r][1].numel());
       unequal = unequal || logps[r][0].numel() != logps[r][1].numel();
-      const auto h = [&](size_t k) {
-        const at::Tensor& l = logps[r][k];
-        return l.narrow(0, 0, shorter).sum() +
-               0.25 * l.narrow(0, shorter, l.numel() - shorter).sum() - (ref[k] - 0.75 * tail[k]);
-      };
+      const auto h = [&](size_t k) { return quarter_tail_ratio(problem, logps, r, k); };
       const RowFacts& facts = problem.rows[r].facts;
       loss = loss + facts.weight * at::softplus(-(0.4 * (h(0) - h(1)) - facts.margin)) / 8.0;
     }
@@ -243,6 +250,37 @@ TEST(PreferenceStep, CoupledMatchesReference) {
       coupled);
 }
 
+// A running mean of rewards whose tails count less: the coupling pass needs the marked sums too.
+TEST(PreferenceStep, CoupledTailsMatchReference) {
+  Problem problem;
+  give_tails(problem);
+  for (auto& row : problem.rows) row.facts.margin = 0;
+  const Objective objective({{BCOPair{.beta = 0.4, .reward_shift = RewardShift::running_mean}, 1}},
+                            {.length = LengthDesensitization{.ld_alpha = 0.25}});
+  PreferenceStep engine(problem.model.network(), objective, {});
+  const auto all = all_indices(problem.rows.size());
+  CouplingState state;
+  const std::vector<double> coupled = couple_batch(objective, problem.rows, all, problem.reference,
+                                                   engine.logps(problem.rows, all), state);
+  expect_matches_autograd(
+      problem, objective,
+      [&](const TokenLogps& logps) {
+        at::Tensor loss = at::zeros({}, at::kDouble), delta = loss;
+        const auto reward = [&](size_t r, size_t k) {
+          return 0.4 * quarter_tail_ratio(problem, logps, r, k);
+        };
+        for (size_t r = 0; r < logps.size(); ++r)
+          delta = delta + (reward(r, 0) + reward(r, 1)).detach() / 16.0;
+        for (size_t r = 0; r < logps.size(); ++r)
+          loss = loss +
+                 problem.rows[r].facts.weight *
+                     (at::softplus(-(reward(r, 0) - delta)) + at::softplus(reward(r, 1) - delta)) /
+                     8.0;
+        return loss;
+      },
+      coupled);
+}
+
 TEST(PreferenceStep, InvariantUnderMicrobatches) {
   Problem problem;
   for (const Objective& objective :
@@ -318,7 +356,7 @@ TEST(PreferenceStep, LogpsAreInRowOrderForAnyMicrobatch) {
   std::vector<double> expected;
   for (const auto& row : problem.rows) {
     PreferenceStep engine(problem.model.network(), objective, {});
-    for (const double logp : engine.logps(std::span(&row, 1), all_indices(1)))
+    for (const double logp : engine.logps(std::span(&row, 1), all_indices(1)).logp)
       expected.push_back(logp);
   }
   for (const int64_t tokens : {1, 30, 1000}) {
