@@ -219,7 +219,12 @@ MUTANTS = [
 
 TESTS = ("harness_test", "index_test", "logprob_test", "network_test", "optimizer_test", "pair_loss_test", "rows_test")
 # Beside the kernels, what the tests are linked with.
-OTHERS = (PAIR_LOSS, "libpref/objectives/objective.cpp", "libpref/device_check/pair_rows.cpp")
+OTHERS = (
+    PAIR_LOSS,
+    "libpref/objectives/objective.cpp",
+    "libpref/device_check/pair_rows.cpp",
+    *(f"libpref/base/{name}.cpp" for name in ("options", "option_text", "utf8")),
+)
 PARTS = ("kernels", "libpref/base", "libpref/objectives", "libpref/device_check", "tests/simt", "tests/objectives")
 HARNESS = ("simt", "fiber")
 FLAGS = ["-std=c++20", "-O1", "-g1", "-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-w"]
