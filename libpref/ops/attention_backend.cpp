@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libpref/ops/attention_backend.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -246,7 +247,9 @@ const char* name_of(AttentionBackend backend) {
 AttentionBackend choose_attention(const Tensor& q, const AttentionShape& shape, bool dense_block) {
   if (!q.is_cuda() || q.scalar_type() != at::kBFloat16 || shape.soft_cap > 0)
     return AttentionBackend::plain;
-  const bool block = dense_block && shape.window == 0;
+  // cuDNN's backward pass adds in any order.
+  const bool block =
+      dense_block && shape.window == 0 && !at::globalContext().deterministicAlgorithms();
   static std::mutex mutex;
   static std::map<std::tuple<int64_t, int64_t, int64_t, int64_t, bool, int>, AttentionBackend>
       known;

@@ -20,7 +20,7 @@ struct VarlenEntries {
   std::vector<int64_t> cu_q, cu_k;      ///< [E + 1], host
   at::Tensor cu_q_device, cu_k_device;  ///< the same, i32
   int64_t max_q = 0, max_k = 0;
-  bool dense = false;  ///< every entry has the same number of queries, and as many keys
+  bool dense = false;  ///< several entries, each of the same number of queries and as many keys
   int64_t entries() const { return static_cast<int64_t>(cu_q.size()) - 1; }
 };
 

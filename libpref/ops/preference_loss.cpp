@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "libpref/base/error.h"
@@ -84,6 +85,9 @@ PreferenceLoss preference_loss(const Tensor& hidden, const Tensor& lm_head, cons
                                const Objective& objective, const RowInputs& inputs,
                                const HeadOptions& options, std::optional<Normalizers> normalizers) {
   const bool device = ops::on_device(hidden);
+  // Kernels are launched on this thread's present device, which need not be hidden's.
+  const c10::OptionalDeviceGuard guard(hidden.is_cuda() ? std::optional(hidden.device())
+                                                        : std::nullopt);
   require(hidden.dim() == 2 && lm_head.dim() == 2 && hidden.size(1) == lm_head.size(1) &&
               hidden.scalar_type() == (device ? lm_head.scalar_type() : at::kFloat),
           ErrorKind::option, "preference_loss", "hidden [T, D] and lm_head [V, D] in ",

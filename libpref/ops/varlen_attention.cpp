@@ -113,7 +113,8 @@ VarlenOffsets varlen_offsets(const std::vector<Segment>& segments, int64_t token
   VarlenOffsets out;
   out.cu_q = out.cu_k = {0};
   bool shared = false;
-  out.dense = !segments.empty();
+  // A block of one entry is no denser than that entry, and cuDNN plans each new shape for long.
+  out.dense = segments.size() > 1 && segments[0].length > 1;
   for (const Segment& s : segments) {
     require(s.start == out.cu_q.back(), ErrorKind::internal, "attention",
             "segments must follow each other, but one begins at ", s.start, " after ",
