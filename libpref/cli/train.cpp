@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <c10/util/Exception.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -237,7 +238,15 @@ int run_training(const RunConfig& run, const Objective& objective, std::ostream&
   } catch (...) {
     running = nullptr;
     std::signal(SIGTERM, previous);
-    throw;
+    try {
+      throw;
+    } catch (const c10::OutOfMemoryError& error) {
+      const std::string text = error.what_without_backtrace();
+      fail(
+          ErrorKind::option, "memory", text.substr(0, text.find('\n')),
+          " What takes less: adam_moments_dtype: bfloat16, gradient_checkpointing: true, a smaller "
+          "tokens_per_microbatch or logits_budget_mb.");
+    }
   }
   running = nullptr;
   std::signal(SIGTERM, previous);
