@@ -64,7 +64,7 @@ TEST_F(VarlenAttention, MatchesTheTilesOfTheCpu) {
         });
         const TestDevice device;
         const auto [got, got_grad, got_flops] = run([&](const at::Tensor& qkv) {
-          return ops::varlen_attention(qkv, shape, plan_of(packed));
+          return ops::varlen_attention(on_test_device(qkv), shape, plan_of(packed)).cpu();
         });
         EXPECT_LE((got - want).abs().max().item<double>(), 2e-6);
         EXPECT_LE((got_grad - want_grad).abs().max().item<double>(), 5e-6);
@@ -125,6 +125,7 @@ TEST_F(VarlenAttention, ValueOfOffsets) {
       ops::varlen_offsets({{.start = 0, .length = 4}, {.start = 4, .length = 4}}, 8);
   EXPECT_TRUE(alone.dense);
   EXPECT_TRUE(alone.expand.empty());
+  EXPECT_FALSE(ops::varlen_offsets({{.start = 0, .length = 4}}, 4).dense) << "one entry";
   EXPECT_THROW(ops::varlen_offsets({{.start = 1, .length = 4}}, 5), Error);
   EXPECT_THROW(ops::varlen_offsets({{.start = 0, .length = 4}}, 5), Error);
 }

@@ -87,7 +87,10 @@ class Suite:
             command = [str(self.folder / "bin" / command[0]), *command[1:]]
         self.log.write(f"$ {' '.join(command)}\n")
         start = time.monotonic()
-        environment = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+        # Some containers turn TF32 on for all of torch; what is called float32 here is float32.
+        environment = {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0"}
+        if threads:
+            environment["OMP_NUM_THREADS"] = str(threads)
         with contextlib.ExitStack() as stack:
             files = [tempfile.TemporaryFile("w+", dir=self.work) for _ in range(2)]
             out, err = map(stack.enter_context, files)
@@ -183,11 +186,11 @@ class Suite:
 
     def tests(self):
         results = self.out / "test_gpu.xml"
-        code, _ = self.run(
-            ["test_gpu", f"--gtest_output=xml:{results}", "--gtest_brief=1"], check=False
-        )
-        if not results.is_file():
-            raise Failed(f"test_gpu left no results (exit code {code})")
+        code, text = self.run(["test_gpu", f"--gtest_output=xml:{results}"], check=False)
+        if not results.is_file():  # it was ended, or ended itself, in the middle of a test
+            begun = [line for line in text.splitlines() if line.startswith("[ RUN ")]
+            where = f" in {begun[-1].split('] ')[-1]}" if begun else ""
+            raise Failed(f"test_gpu ended{where} and left no results (exit code {code})")
         passed, failed, skipped = count_cases(results)
         counts = {"passed": passed, "failed": failed, "skipped": skipped}
         self.note({"kind": "tests", "name": "test_gpu", **counts})
@@ -202,7 +205,13 @@ class Suite:
     def training_runs(self):
         first, _ = self.train("dpo", "deterministic-1", "cuda", deterministic=True)
         second, _ = self.train("dpo", "deterministic-2", "cuda", deterministic=True)
-        checks = [training.same_bits(first, second)]
+        checks = []
+
+        def add(check):  # noted at once: a later run may fail
+            checks.append(check)
+            self.note(check)
+
+        add(training.same_bits(first, second))
         runs = [(trainer, "bfloat16", training.LOSS_BOUND) for trainer in training.TRAINERS]
         for trainer, dtype, bound in [("dpo", "float32", training.FLOAT32_BOUND), *runs]:
             folder, seconds = self.train(trainer, f"{trainer}-{dtype}", "cuda", dtype=dtype)
@@ -210,9 +219,7 @@ class Suite:
             self.note(training.curve(trainer, f"the device, {dtype}", values, seconds))
             cpu = self.cpu_losses[trainer]
             name = f"{trainer}, {dtype}"
-            checks.append(training.compare(name, values, cpu, training.UPDATES, bound))
-        for check in checks:
-            self.note(check)
+            add(training.compare(name, values, cpu, training.UPDATES, bound))
         wrong = [check for check in checks if not check["ok"]]
         if wrong:
             first = f"{wrong[0]['name']}: {wrong[0]['error']}"
