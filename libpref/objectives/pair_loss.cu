@@ -109,8 +109,8 @@ PREF_HD_CALL void read_row(const DeviceRows& in, const RowModifiers& modifiers, 
   bend_ratios(row, modifiers, slope);
 }
 
-// A global batch whose rows the threads of one block share out. Sums and ranks are those of
-// HostRows, bit for bit.
+// A global batch whose rows the threads of one block share out; it adds up and ranks in the order of
+// HostRows.
 template <class Term>
 class BlockRows {
  public:
