@@ -217,6 +217,14 @@ TEST(PreferenceStep, UnlikelihoodMatchesReference) {
       });
 }
 
+std::vector<double> couple_first_batch(Problem& problem, const Objective& objective) {
+  PreferenceStep engine(problem.model.network(), objective, {});
+  const auto all = all_indices(problem.rows.size());
+  CouplingState state;
+  return couple_batch(objective, problem.rows, all, problem.reference,
+                      engine.logps(problem.rows, all), state);
+}
+
 // KTO: what couples the batch is computed first, from log-probs alone, and carries no gradient.
 TEST(PreferenceStep, CoupledMatchesReference) {
   Problem problem;
@@ -225,11 +233,7 @@ TEST(PreferenceStep, CoupledMatchesReference) {
   for (double& value : lower) value -= 3;
   problem.reference = ReferenceLogps(problem.rows, lower);
   const Objective objective(KTO{.beta = 0.4, .desirable_weight = 1.5});
-  PreferenceStep engine(problem.model.network(), objective, {});
-  const auto all = all_indices(problem.rows.size());
-  CouplingState state;
-  const std::vector<double> coupled = couple_batch(objective, problem.rows, all, problem.reference,
-                                                   engine.logps(problem.rows, all), state);
+  const std::vector<double> coupled = couple_first_batch(problem, objective);
   expect_matches_autograd(
       problem, objective,
       [&](const TokenLogps& logps) {
@@ -257,11 +261,7 @@ TEST(PreferenceStep, CoupledTailsMatchReference) {
   for (auto& row : problem.rows) row.facts.margin = 0;
   const Objective objective({{BCOPair{.beta = 0.4, .reward_shift = RewardShift::running_mean}, 1}},
                             {.length = LengthDesensitization{.ld_alpha = 0.25}});
-  PreferenceStep engine(problem.model.network(), objective, {});
-  const auto all = all_indices(problem.rows.size());
-  CouplingState state;
-  const std::vector<double> coupled = couple_batch(objective, problem.rows, all, problem.reference,
-                                                   engine.logps(problem.rows, all), state);
+  const std::vector<double> coupled = couple_first_batch(problem, objective);
   expect_matches_autograd(
       problem, objective,
       [&](const TokenLogps& logps) {
