@@ -25,7 +25,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -34,6 +33,9 @@ import models  # noqa: E402
 import pref_command  # noqa: E402
 import trl_process  # noqa: E402
 from pref_command import ROOT  # noqa: E402
+
+sys.path.insert(0, str(ROOT / "tests" / "gpu"))
+import watched_run  # noqa: E402
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 MAX_LENGTH = 1024
@@ -93,40 +95,6 @@ def prepare(work, options):
     return model, data, pref_command.write_jsonl(work / "ids.jsonl", ids)
 
 
-class Watch(threading.Thread):
-    """Notes when the reference cache appears in a run directory, and every new line of its metrics.jsonl."""
-
-    def __init__(self, folder):
-        super().__init__(daemon=True)
-        self.folder, self.started = folder, time.perf_counter()
-        self.reference, self.lines, self.finished = None, [], False
-
-    def run(self):
-        while not self.finished:
-            self.look()
-            time.sleep(0.005)
-        self.look()
-
-    def look(self):
-        now = time.perf_counter() - self.started
-        if self.reference is None and (self.folder / "reference_logps.safetensors").exists():
-            self.reference = now
-        try:
-            text = (self.folder / "metrics.jsonl").read_text()
-        except FileNotFoundError:
-            return
-        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-        steps = sum(line.get("kind") == "train" for line in lines)
-        self.lines += [now] * (steps - len(self.lines))
-
-
-def wait(process):
-    """(exit code, peak resident MiB)."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss / 1024
-
-
 def run_pref(work, model, data, options, number):
     folder = work / f"run-{os.getpid()}-{number}"
     settings = pref_command.dpo_options(
@@ -134,26 +102,18 @@ def run_pref(work, model, data, options, number):
     )
     settings |= {"max_length": MAX_LENGTH, "output_dir": str(folder)}
     config = pref_command.write_config(work / "train.yaml", settings)
-    log = work / "pref.log"
-    watch = Watch(folder)
-    watch.start()
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [pref_command.PROGRAM, "train", config], stdout=file, stderr=file
-        )
-        code, peak = wait(process)
-    watch.finished = True
-    watch.join()
-    assert code == 0, log.read_text()[-3000:]
+    watch, peak = watched_run.run_watched(
+        [pref_command.PROGRAM, "train", config], folder, work / "pref.log", options.steps
+    )
     assert len(watch.lines) == options.steps, f"{folder} has {len(watch.lines)} lines of steps"
-    assert watch.reference is not None, f"{folder} has no reference cache"
-    _, base = wait(subprocess.Popen([pref_command.PROGRAM, "--help"], stdout=subprocess.DEVNULL))
+    helper = subprocess.Popen([pref_command.PROGRAM, "--help"], stdout=subprocess.DEVNULL)
+    _, base = watched_run.wait(helper)
     return {
         "reference_s": watch.reference,
-        "steps_s": watch.lines[-1] - watch.reference,
+        "steps_s": watch.seconds_at(options.steps) - watch.reference,
         "base_mib": base,
         "peak_mib": peak,
-        "losses": [line["loss"] for line in pref_command.Run(folder, "").metrics()],
+        "losses": [line["loss"] for _, line in watch.lines],
     }
 
 

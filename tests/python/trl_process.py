@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts trl_run.py in a process of its own and reads its result; and what TRL itself would make of a row's text."""
+"""Starts tests/gpu/trl_run.py in a process of its own and reads its result; and what TRL itself would make of a row's
+text.
+"""
 
 import json
 import pathlib
 import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).resolve().parent
+TRL_RUN = pathlib.Path(__file__).resolve().parents[1] / "gpu" / "trl_run.py"
 
 
 def run_trl(
@@ -16,7 +18,7 @@ def run_trl(
     command = [
         sys.executable,
         "-B",
-        str(HERE / "trl_run.py"),
+        str(TRL_RUN),
         "--model",
         str(model),
         "--ids",

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains one model with TRL's DPOTrainer (or CPOTrainer, for SimPO) on given token ids, in a process of its own, and prints one JSON object:
-the log of every step, seconds (reference pass, steps), and memory (before the model is loaded, at the peak).
+"""Trains one model with TRL's DPOTrainer (or CPOTrainer, for SimPO) on given token ids, in a process of its own, and
+prints one JSON object: the log, seconds (reference pass, steps), and memory (before the model is loaded, at the peak).
 
 Rows are {"prompt_ids", "chosen_ids", "rejected_ids"}, one a line, as `pref logps --ids` writes them, so that both
 sides see the same tokens whatever TRL would have made of the text.
 
   --mode default   as TRL comes: gradient checkpointing, the reference computed in every step
   --mode tuned     as TRL is fastest: no checkpointing, the reference computed once before training
+
+`trl_run.py --serve` does one such run after the other: every line of its standard input is a JSON list of arguments,
+every line of its output a result, or {"error": ..., "out_of_memory": ...}. What is imported is imported once.
 """
 
 import argparse
+import gc
 import json
+import os
 import pathlib
+import sys
 import tempfile
 import time
 
@@ -26,14 +32,18 @@ def status_mib(field):
     raise RuntimeError(f"/proc/self/status has no {field}")
 
 
-def arguments():
+def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True)
     parser.add_argument("--ids", required=True, help="JSONL of token ids")
     parser.add_argument("--mode", choices=("default", "tuned"), default="default")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cpu: float32; cuda: as TRL comes")
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--accumulate", type=int, default=1, help="batches of an update")
+    parser.add_argument("--warm", type=int, default=0, help="updates before timed_s starts")
+    parser.add_argument("--logging-steps", type=int, default=1, help="updates of a log line, the first one aside")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--beta", type=float, default=0.1)
@@ -41,11 +51,11 @@ def arguments():
     parser.add_argument("--gamma-beta-ratio", type=float, default=0.5, help="SimPO's")
     parser.add_argument("--eval-ids", help="JSONL of token ids, scored every --eval-steps")
     parser.add_argument("--eval-steps", type=int, default=50)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main():
-    options = arguments()
+def train(options):
+    """The result of one run."""
     import torch
     import transformers
     import trl
@@ -68,14 +78,27 @@ def main():
         _get_train_sampler = in_file_order
 
     class StepTimes(transformers.TrainerCallback):
+        """Of each update, and of all that follow the first ones with what lies between them."""
+
         def __init__(self):
             self.seconds = []
+            self.ends = {}
 
         def on_step_begin(self, args, state, control, **unused):
             self.started = time.perf_counter()
 
         def on_step_end(self, args, state, control, **unused):
+            if state.global_step in (options.warm, options.steps):
+                self.note(state.global_step)
             self.seconds.append(time.perf_counter() - self.started)
+
+        def note(self, update):
+            if options.device == "cuda":
+                torch.cuda.synchronize()
+            self.ends[update] = time.perf_counter()
+
+        def on_train_begin(self, args, state, control, **unused):
+            self.note(0)
 
     def read(path):
         rows = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
@@ -97,10 +120,12 @@ def main():
             lr_scheduler_type="constant",
             beta=options.beta,
             max_length=longest,
-            use_cpu=True,
-            bf16=False,
+            gradient_accumulation_steps=options.accumulate,
+            use_cpu=options.device == "cpu",
+            bf16=options.device == "cuda",
             gradient_checkpointing=not tuned,
-            logging_steps=1,
+            logging_steps=options.logging_steps,
+            logging_first_step=True,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
@@ -153,22 +178,40 @@ def main():
         setup_s = time.perf_counter() - started
         trainer.train()
     versions = {"trl": trl, "transformers": transformers, "torch": torch}
-    print(
-        json.dumps(
-            {
-                "mode": options.mode,
-                "versions": {name: module.__version__ for name, module in versions.items()},
-                "threads": torch.get_num_threads(),
-                "log": [entry for entry in trainer.state.log_history if "loss" in entry],
-                "eval": [entry for entry in trainer.state.log_history if "eval_loss" in entry],
-                "setup_s": setup_s,
-                "step_s": times.seconds,
-                "base_mib": base_mib,
-                "peak_mib": status_mib("VmHWM"),
-            }
-        )
-    )
+    return {
+        "mode": options.mode,
+        "versions": {name: module.__version__ for name, module in versions.items()},
+        "threads": torch.get_num_threads(),
+        "log": [entry for entry in trainer.state.log_history if "loss" in entry],
+        "eval": [entry for entry in trainer.state.log_history if "eval_loss" in entry],
+        "setup_s": setup_s,
+        "step_s": times.seconds,
+        "timed_s": times.ends[options.steps] - times.ends[options.warm],
+        "base_mib": base_mib,
+        "peak_mib": status_mib("VmHWM"),
+    }
+
+
+def serve():
+    # What libraries print must not stand among the results.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import torch
+
+    for line in sys.stdin:
+        try:
+            result = train(parse(json.loads(line)))
+        except Exception as error:  # the next run may go well
+            memory = isinstance(error, torch.OutOfMemoryError)
+            text = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+            result = {"error": text, "out_of_memory": memory}
+        gc.collect()
+        torch.cuda.empty_cache()
+        print(json.dumps(result), file=out, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--serve"]:
+        serve()
+    else:
+        print(json.dumps(train(parse(sys.argv[1:]))))
