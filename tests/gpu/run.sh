@@ -13,12 +13,12 @@ usage() {
 usage: tests/gpu/run.sh BUNDLE [options]
 
 Runs the GPU tests and benchmarks of a bundle: kernels against double precision, the test program, training runs, the
-benchmarks and the same beside other libraries. BUNDLE is the archive of tests/gpu/bundle.sh, or the folder it was
+benchmarks, the same beside other libraries, and updates beside TRL. BUNDLE is the archive of tests/gpu/bundle.sh, or the folder it was
 unpacked into (inside of it: ./run.sh .).
 
   --out DIR         results.json, results.md, test_gpu.xml and log.txt go here (default: gpu-results)
   --minutes N       all of it takes no longer (default: 8); what does not fit is skipped, and said
-  --parts LIST      only these, separated by commas: doctor, tests, train, bench, peers
+  --parts LIST      only these, separated by commas: doctor, tests, train, bench, peers, trl
   --python PYTHON   whose torch is used (default: the active environment's, else python3)
   --help            this text
 

@@ -8,6 +8,7 @@
               float32, beside the CPU's
     bench     gpu_bench --seconds N: head, attention and whole steps
     peers     gpu_bench --peers --seconds N and peers.py in turns, three rounds: ratios to other libraries
+    trl       beside_trl.py --seconds N: DPO updates of pref train and of TRL's trainer in turns, where TRL is there
 
 Programs print one JSON object a line ("kind": device, ceiling, check, bench, peer, run, tests, clocks, versions or
 skipped). Everything lands in results.json; table.py makes results.md of it. Without a device every part but the first
@@ -36,11 +37,12 @@ NO_DEVICE = 77
 # is the next ones'.
 PARTS = {
     "prepare": (40, 0),
-    "doctor": (80, 20),
-    "tests": (60, 15),
-    "train": (60, 25),
-    "bench": (80, 30),
-    "peers": (160, 45),
+    "doctor": (70, 20),
+    "tests": (45, 15),
+    "train": (45, 25),
+    "bench": (65, 30),
+    "peers": (100, 45),
+    "trl": (115, 60),
 }
 WHOLE = sum(seconds for seconds, _ in PARTS.values())
 ROUNDS = 3
@@ -49,6 +51,10 @@ RESULTS = ("results.json", "results.md", "test_gpu.xml")
 
 class Failed(Exception):
     """A part ends here, failed; the text says why."""
+
+
+class Skipped(Exception):
+    """A part has nothing to do on this machine; the text says why."""
 
 
 class Suite:
@@ -65,8 +71,9 @@ class Suite:
         self.log = (out / "log.txt").open("w")
         self.help = ""
         self.cpu_losses = {}
-        peers = pathlib.Path(__file__).resolve().parent / "peers.py"
-        self.peers_program = [sys.executable, "-B", str(peers)]
+        here = pathlib.Path(__file__).resolve().parent
+        self.peers_program = [sys.executable, "-B", str(here / "peers.py")]
+        self.trl_program = [sys.executable, "-B", str(here / "beside_trl.py")]
 
     def left(self):
         return self.deadline - time.monotonic()
@@ -127,8 +134,9 @@ class Suite:
             raise Failed(f"{pathlib.Path(command[0]).name} {how}")
         return code, text
 
-    def json_lines(self, command, **extra):
-        """Runs a program that prints JSON lines and keeps them, each with `extra`."""
+    def json_lines(self, command, may_skip=False, **extra):
+        """Runs a program that prints JSON lines and keeps them, each with `extra`. may_skip: it may say that it has
+        nothing to do here."""
         code, text = self.run(command, check=False)
         name = pathlib.Path(command[0]).name
         found, unreadable = [], []
@@ -142,6 +150,8 @@ class Suite:
         # The last line of a program that was stopped may be half of one.
         if unreadable and code is not None:
             raise Failed(f"{name} printed a line that is no JSON: {unreadable[0][:100]}")
+        if may_skip and code == NO_DEVICE and found and found[-1].get("kind") == "skipped":
+            raise Skipped(found[-1]["reason"])
         wrong = [line for line in found if line.get("kind") == "check" and not line.get("ok")]
         if wrong:
             first = f"{wrong[0].get('name')}: {wrong[0].get('case')}"
@@ -246,17 +256,34 @@ class Suite:
                 done += 1
         except Failed as error:
             broken = error  # what was measured until then still counts
-        ratios = table.ratios(self.lines)
+        ratios = self.form_ratios(self.lines, broken)
+        if done < ROUNDS:
+            reason = f"time was left for {done} of {ROUNDS} rounds"
+            self.note({"kind": "skipped", "name": "peers", "reason": reason})
+        return f"{len(ratios)} ratios, {done} rounds"
+
+    def form_ratios(self, lines, broken):
+        """Keeps the ratios of what was measured, whether or not it then broke."""
+        ratios = table.ratios(lines)
         for line in ratios:
             self.note(line)
         if broken:
             raise broken
         if not ratios:
-            raise Failed("no case of gpu_bench --peers has a partner in peers.py")
-        if done < ROUNDS:
-            reason = f"time was left for {done} of {ROUNDS} rounds"
-            self.note({"kind": "skipped", "name": "peers", "reason": reason})
-        return f"{len(ratios)} ratios, {done} rounds"
+            raise Failed("no case of libpref's has a partner of another library's")
+        return ratios
+
+    def trl(self):
+        """The program takes its turns itself: importing TRL takes longer than many updates."""
+        command = [*self.trl_program, "--pref", str(self.folder / "bin" / "pref")]
+        command += ["--work", str(self.work), "--seconds", f"{0.95 * self.left():.0f}"]
+        before, broken = len(self.lines), None
+        try:
+            self.json_lines(command, may_skip=True)
+        except Failed as error:
+            broken = error
+        ratios = self.form_ratios(self.lines[before:], broken)
+        return f"{len(ratios)} ratios, {min(line['rounds'] for line in ratios)} rounds or more"
 
     # --- All of it. ---
 
@@ -280,6 +307,8 @@ class Suite:
             try:
                 text = getattr(self, {"train": "training_runs"}.get(name, name))()
                 outcome = "prepared" if name == "prepare" else "passed"
+            except Skipped as reason:
+                outcome, text = "skipped", str(reason)
             except Failed as error:
                 outcome, text = "failed", str(error)
             except Exception as error:  # the other parts' results must not be lost with it

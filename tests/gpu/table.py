@@ -48,7 +48,13 @@ WANTED = {
     ("G5", "head", "CCE exact"): 1.5,
     ("G5", "head", "CCE"): 1.2,
     ("G5", "head", "QuACK"): 0.95,
+    ("G10", "DPO update, UltraFeedback", "TRL default"): 3.5,
+    ("G10", "DPO update, UltraFeedback", "TRL tuned"): 2.0,
+    ("G10", "DPO update, TLDR, prompt-heavy", "TRL default"): 5.0,
+    ("G10", "DPO update, TLDR, prompt-heavy", "TRL tuned"): 3.0,
 }
+# What may stand beside a ratio, of both sides.
+BOTH = {"pairs_per_s": "pairs/s", "memory_gb": "GB"}
 
 
 def ratios(lines):
@@ -61,16 +67,16 @@ def ratios(lines):
             continue
         key = (line["goal"], line["name"], line["case"])
         if line["kind"] == "bench":
-            ours.setdefault(key, {})[line["round"]] = line["ms"]
+            ours.setdefault(key, {})[line["round"]] = line
         elif line["kind"] == "peer":
-            theirs.setdefault((*key, line["of"]), {})[line["round"]] = line["ms"]
+            theirs.setdefault((*key, line["of"]), {})[line["round"]] = line
     found = []
     for (goal, name, case, of), by_round in theirs.items():
         own = ours.get((goal, name, case), {})
         shared = sorted(set(own) & set(by_round))
         if not shared:
             continue
-        values = [by_round[number] / own[number] for number in shared]
+        values = [by_round[number]["ms"] / own[number]["ms"] for number in shared]
         line = {
             "kind": "bench",
             "goal": goal,
@@ -81,9 +87,12 @@ def ratios(lines):
             "ratio": round(statistics.median(values), 3),
             "ratio_low": round(min(values), 3),
             "ratio_high": round(max(values), 3),
-            "ms": statistics.median(own[number] for number in shared),
-            "peer_ms": statistics.median(by_round[number] for number in shared),
         }
+        for field in ("ms", *BOTH):
+            for prefix, lines_of in (("", own), ("peer_", by_round)):
+                found_of = [lines_of[number].get(field) for number in shared]
+                if None not in found_of:
+                    line[prefix + field] = statistics.median(found_of)
         if (goal, name, of) in WANTED:
             line["wanted"] = WANTED[goal, name, of]
         found.append(line)
@@ -119,7 +128,12 @@ def got_text(line):
     if line.get("ratio") is None:
         return f"{number(got)} {line.get('unit', '')}".rstrip()
     spread = f" ({number(line['ratio_low'])} to {number(line['ratio_high'])})" if "ratio_low" in line else ""
-    return f"{number(got)}x{spread} beside {line['of']}"
+    both = [
+        f"; {number(line[field])} and {number(line['peer_' + field])} {unit}"
+        for field, unit in BOTH.items()
+        if field in line and "peer_" + field in line
+    ]
+    return f"{number(got)}x{spread} beside {line['of']}{''.join(both)}"
 
 
 def table(columns, rows):
@@ -180,6 +194,17 @@ def peers_table(lines):
     return table(("goal", "other library", "what", "case", "ms, median of the rounds", "memory, GB"), rows)
 
 
+def setup_table(lines):
+    """Seconds before the first update: loading, tokenizing, and a reference that is computed beforehand."""
+    by_case = {}
+    for line in lines:
+        if "setup_s" in line:
+            key = (line.get("of", "libpref"), line["name"], line["case"])
+            by_case.setdefault(key, []).append(line["setup_s"])
+    rows = [(*key, number(float(statistics.median(seconds)))) for key, seconds in by_case.items()]
+    return table(("before the first update", "what", "case", "s, median of the rounds"), rows)
+
+
 def about(results):
     """Device, clocks, versions: what a figure is worth nothing without."""
     device, lines = results.get("device"), results["lines"]
@@ -209,6 +234,7 @@ def markdown(results):
         goals_table(lines, reason),
         figures_table(lines),
         peers_table(lines),
+        setup_table(lines),
         table(
             ("ceiling", "measured"),
             ((line["name"], f"{number(line['value'])} {line['unit']}") for line in of_kind(lines, "ceiling")),

@@ -156,6 +156,21 @@ def peers(arguments):
     return 0
 
 
+def beside_trl(arguments):
+    if WRONG == "no trl":
+        emit(kind="skipped", name="beside TRL", reason="python has no trl")
+        return 77
+    case = {"goal": "G10", "name": "DPO update, UltraFeedback", "case": "1B llama"}
+    for number in (1, 2, 3):
+        ours = {"round": number, "ms": 80.0, "memory_gb": 20.0, "pairs_per_s": 100.0, "setup_s": 5.0}
+        theirs = {**ours, "ms": 300.0 + number, "memory_gb": 60.0, "pairs_per_s": 25.0}
+        emit(kind="bench", **case, **ours)
+        emit(kind="peer", **case, **theirs, of="TRL default")
+        right = WRONG != "other work"
+        emit(kind="check", name="the same work: tokens", case="x", error=0, bound=0, ok=right)
+    return 0
+
+
 def quickstart(arguments):
     folder = pathlib.Path(arguments[0])
     folder.mkdir()

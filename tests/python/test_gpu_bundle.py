@@ -84,7 +84,7 @@ def assert_rehearsed(done, results):
     assert done.returncode == NO_DEVICE, f"{done.stdout}{done.stderr}"
     outcomes = {part["name"]: part for part in results["parts"]}
     assert outcomes.pop("prepare")["outcome"] == "prepared", f"{done.stdout}{done.stderr}"
-    assert set(outcomes) == {"doctor", "tests", "train", "bench", "peers"}
+    assert set(outcomes) == {"doctor", "tests", "train", "bench", "peers", "trl"}
     for name, part in outcomes.items():
         assert part["outcome"] == "skipped" and part["text"].startswith(
             "no device"

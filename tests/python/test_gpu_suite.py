@@ -16,11 +16,13 @@ from pref_command import BUILD, ROOT, read_jsonl
 
 sys.path.insert(0, str(ROOT / "tests" / "gpu"))
 
+import beside_trl  # noqa: E402
 import peers  # noqa: E402
 import suite  # noqa: E402
 import table  # noqa: E402
 import target  # noqa: E402
 import training  # noqa: E402
+import trl_inputs  # noqa: E402
 
 FAKE = pathlib.Path(__file__).parent / "fake_gpu_program.py"
 DEVICE = {"name": "Fake 1", "memory_gb": 80.0, "sm": 132, "capability": "9.0"}
@@ -52,6 +54,7 @@ def run_suite(tmp_path, monkeypatch):
         monkeypatch.setattr(target, "clocks", lambda: {"sm_mhz": 1980.0})
         it = suite.Suite(tmp_path, work, tmp_path / "out", minutes)
         it.peers_program = [sys.executable, "-S", str(FAKE), "peers"]
+        it.trl_program = [sys.executable, "-S", str(FAKE), "beside_trl"]
         code = it.everything(list(parts))
         results = json.loads((tmp_path / "out" / "results.json").read_text())
         outcomes = {part["name"]: part["outcome"] for part in results["parts"]}
@@ -65,7 +68,7 @@ def test_all_right(run_suite, tmp_path):
     assert code == 0
     assert outcomes == {
         "prepare": "prepared",
-        **dict.fromkeys(["doctor", "tests", "train", "bench", "peers"], "passed"),
+        **dict.fromkeys(["doctor", "tests", "train", "bench", "peers", "trl"], "passed"),
     }
     checks = [line for line in results["lines"] if line["kind"] == "check"]
     assert [line["name"] for line in checks if line["name"].startswith(("run", "train"))] == [
@@ -80,14 +83,17 @@ def test_all_right(run_suite, tmp_path):
         line["error"] == pytest.approx(0.01) for line in checks if "bfloat16" in line["name"]
     )
     # Rounds of 11, 12 and 13 ms beside 2 ms of ours.
-    (ratio,) = [line for line in results["lines"] if line.get("rounds")]
+    ratio, trl = [line for line in results["lines"] if line.get("rounds")]
     assert (ratio["ratio"], ratio["ratio_low"], ratio["ratio_high"], ratio["wanted"]) == (
         6.0,
         5.5,
         6.5,
         5.0,
     )
+    assert (trl["goal"], trl["ratio"], trl["wanted"]) == ("G10", 3.775, 3.5)
     page = (tmp_path / "out" / "results.md").read_text()
+    assert "3.775x (3.763 to 3.788) beside TRL default; 100 and 25 pairs/s; 20 and 60 GB" in page
+    assert "| TRL default | DPO update, UltraFeedback | 1B llama | 5 |" in page
     assert (
         "Fake 1" in page
         and "1980 MHz after" in page
@@ -110,6 +116,7 @@ def test_all_right(run_suite, tmp_path):
         ("float32", "train", "train dpo, float32: 0.003"),
         ("loss", "train", "train wpo"),
         ("nan", "train", "train dpo"),
+        ("other work", "trl", "the same work: tokens"),
     ],
 )
 def test_what_is_wrong_fails_its_part_alone(run_suite, wrong, part, words):
@@ -137,6 +144,15 @@ def test_without_a_device_nothing_passes(run_suite, tmp_path):
     assert code == 77
     assert set(outcomes.values()) == {"prepared", "skipped"}
     assert "not measured: no device" in (tmp_path / "out" / "results.md").read_text()
+
+
+@pytest.mark.parametrize(("parts", "exit_code"), [(tuple(suite.PARTS), 0), (("trl",), 77)])
+def test_without_trl_its_part_is_skipped(run_suite, tmp_path, parts, exit_code):
+    """Nothing passes where it is all that was asked for."""
+    code, _, outcomes, texts = run_suite("no trl", parts=parts)
+    assert code == exit_code
+    assert outcomes["trl"] == "skipped" and texts["trl"] == "python has no trl"
+    assert "skipped: beside TRL: python has no trl" in (tmp_path / "out" / "results.md").read_text()
 
 
 def test_parts_can_be_chosen(run_suite):
@@ -296,6 +312,11 @@ def test_what_gpu_bench_reports_as_a_table():
 
 def test_wanted_ratios_are_those_of_cases_that_exist():
     known = {(goal, name, of) for goal, name, _, of, _ in peers.cases("cpu")}
+    known |= {
+        ("G10", f"DPO update, {profile.name}", f"TRL {mode}")
+        for profile in trl_inputs.PROFILES
+        for mode in beside_trl.MODES
+    }
     assert set(table.WANTED) <= known
     assert {goal for goal, _, _ in known} <= set(table.GOALS)
 
