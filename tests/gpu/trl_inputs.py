@@ -66,9 +66,9 @@ SHAPES = {
     ),
     # For a rehearsal on a CPU; a learning rate that moves the loss within the few updates.
     "tiny": Shape("tiny llama", llama(64, 128, 2, 4, 2, 640), "float32", 8, 2e-3, warm=2, timed=4),
-    # The same for minutes.
+    # The same, longer.
     "small": Shape(
-        "small llama", llama(256, 688, 4, 4, 2, 8192), "float32", 2, 5e-4, warm=2, timed=6
+        "small llama", llama(128, 344, 4, 4, 2, 2048), "float32", 8, 1e-3, warm=2, timed=8
     ),
 }
 
