@@ -139,8 +139,6 @@ Test find_test(std::string_view name) {
   return nullptr;
 }
 
-std::string unknown_test(std::string_view name) {
-  return "no test of the name " + in_quotes(name);
-}
+std::string unknown_test(std::string_view name) { return "no test of the name " + in_quotes(name); }
 
 }  // namespace pref::jinja
