@@ -203,7 +203,7 @@ struct BatchOfTerm {
     CouplingState state{out.state[0], out.state[1], out.failure && *out.failure != 0};
     BlockRows<Term> batch(in, modifiers, out);
     term.couple(batch, state);
-    __syncthreads();  // every thread has read the state
+    // Every thread has read the state: mean() and match() have barriers.
     if (threadIdx.x != 0) return;
     out.state[0] = state.mean;
     out.state[1] = state.count;

@@ -204,12 +204,6 @@ MUTANTS = [
         "      write(row, begin);\n    });\n    __syncthreads();",
         "      write(row, begin);\n    });",
     ),
-    (
-        "barrier before the state",
-        PAIR_LOSS,
-        "    __syncthreads();  // every thread has read the state\n",
-        "",
-    ),
     ("one writer of the state", PAIR_LOSS, "    if (threadIdx.x != 0) return;\n", ""),
     ("order of equal values", PAIR_LOSS, "one < own || (one == own && i < row)", "one < own"),
     ("NaN has a rank", PAIR_LOSS, "const double own = rank_key(values[row]);", "const double own = values[row];"),
