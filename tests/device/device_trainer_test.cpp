@@ -24,8 +24,9 @@ TrainerOptions run_options(const std::string& folder, int64_t logging_steps) {
   return options;
 }
 
-std::vector<nlohmann::json> train(Model& model, const Data& data, const TrainerOptions& options) {
-  DPOTrainer trainer(model, DPO{.beta = 0.3}, options);
+std::vector<nlohmann::json> train(Model& model, const Data& data, const TrainerOptions& options,
+                                  const Objective& objective = DPO{.beta = 0.3}) {
+  PreferenceTrainer trainer(model, objective, options);
   trainer.fit(data.train, {{"", data.eval}});
   return metric_lines(options.output_dir);
 }
@@ -107,28 +108,31 @@ TEST_F(DeviceTrainer, MastersMoveWhereBf16CannotFollow) {
 }
 
 // A run stopped at its checkpoint and continued is bit for bit the run that was not, with masters
-// and moments narrower than what the files hold.
+// and moments narrower than what the files hold, and with a running mean that was on the device.
 TEST_F(DeviceTrainer, ResumesBitForBit) {
   const Data data;
   Model model = toy_model(2);
   const TestDevice device;
-  for (const MomentsType moments : {MomentsType::f32, MomentsType::bf16}) {
+  const std::pair<MomentsType, Objective> cases[] = {
+      {MomentsType::f32, DPO{.beta = 0.3}},
+      {MomentsType::bf16, BCOPair{.beta = 0.3, .reward_shift = RewardShift::running_mean}}};
+  for (const auto& [moments, objective] : cases) {
     const TempFolder folder;
-    TrainerOptions options = run_options(folder.path() + "/whole", 1);
+    TrainerOptions options = run_options(folder.path() + "/whole", 3);
     options.optimizer.adam_moments_dtype = moments;
     const auto whole = device_model(model);
-    train(*whole, data, options);
+    train(*whole, data, options, objective);
     options.output_dir = folder.path() + "/parts";
     options.lr_scheduler_type = ScheduleKind::linear;
     const auto first = device_model(model);
     {
-      DPOTrainer trainer(*first, DPO{.beta = 0.3}, options);
+      PreferenceTrainer trainer(*first, objective, options);
       trainer.request_stop();
       EXPECT_THROW(trainer.fit(data.train, {{"", data.eval}}), Error);
     }
     options.resume_from_checkpoint = "auto";
     const auto second = device_model(model);
-    train(*second, data, options);
+    train(*second, data, options, objective);
     EXPECT_EQ(all_values(*second), all_values(*whole));
   }
 }
