@@ -8,6 +8,7 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <sstream>
 
@@ -26,6 +27,16 @@ constexpr size_t kMaxBytes = 1'000'000;
 template <class... Parts>
 [[noreturn]] void fail_at(const std::string& place, const Parts&... parts) {
   fail(ErrorKind::option, "config", place, ": ", parts...);
+}
+
+// yaml-cpp quotes single bytes of the file: a control character, or one of a longer character.
+std::string in_words(std::string message) {
+  for (size_t bad; (bad = find_invalid_utf8(message)) != std::string::npos;) {
+    char code[5];
+    std::snprintf(code, sizeof code, "\\x%02x", static_cast<unsigned char>(message[bad]));
+    message.replace(bad, 1, code);
+  }
+  return option_detail::escaped_controls(message);
 }
 
 class SettingsHandler final : public YAML::EventHandler {
@@ -54,8 +65,8 @@ class SettingsHandler final : public YAML::EventHandler {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
     if (state_ == State::document)
-      fail_at(place(mark), "lines of the form \"option: value\" are required, got ",
-              shown(value), ".");
+      fail_at(place(mark), "lines of the form \"option: value\" are required, got ", shown(value),
+              ".");
     // "!" marks a quoted or block scalar: its words stand for themselves.
     scalar(state_ == State::key ? value : option_scalar(value, state_ == State::list, tag == "!"),
            mark);
@@ -164,7 +175,7 @@ std::vector<Setting> parse_yaml_settings(std::string_view text, const std::strin
   } catch (const YAML::Exception& error) {
     const bool past_end = error.mark.line > std::count(text.begin(), text.end(), '\n');
     fail_at(past_end ? handler.last_place() : handler.place(error.mark),
-            "not readable as YAML: ", error.msg, ". Correct it there.");
+            "not readable as YAML: ", in_words(error.msg), ". Correct it there.");
   }
   return handler.take();
 }

@@ -10,6 +10,8 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -182,7 +184,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       sentinel_ = std::string(piece->text);
       sentinel_prefix_ = ids.size();
       sentinel_ids_ = {ids.back()};
-      return;
+      if (ids_behind_sentinel("a")) return;  // a model of whole words would join the two
     }
     // A small vocabulary may have none. A private-use character that no piece holds falls to its
     // bytes, which never merge.
@@ -221,8 +223,24 @@ class SentencePieceTokenizer final : public Tokenizer {
       out.insert(out.end(), ids.begin(), ids.end());
       return;
     }
-    const std::vector<int> ids = library_ids(sentinel_ + std::string(text));
-    out.insert(out.end(), ids.begin() + static_cast<ptrdiff_t>(sentinel_prefix_), ids.end());
+    const auto ids = ids_behind_sentinel(text);
+    require(
+        ids.has_value(), ErrorKind::data, kWhere, path_,
+        ": the model joins a text to what stands before it, so it cannot be encoded without the "
+        "dummy prefix. Train a unigram or bpe model.");
+    out.insert(out.end(), ids->begin(), ids->end());
+  }
+
+  /// The ids of `text` after the sentinel's; nothing where these are not what they are alone.
+  std::optional<std::vector<int>> ids_behind_sentinel(std::string_view text) const {
+    std::vector<int> ids = library_ids(sentinel_ + std::string(text));
+    if (ids.size() < sentinel_prefix_) return std::nullopt;
+    const auto behind = ids.begin() + static_cast<ptrdiff_t>(sentinel_prefix_);
+    if (!std::equal(sentinel_ids_.rbegin(), sentinel_ids_.rend(),
+                    std::make_reverse_iterator(behind)))
+      return std::nullopt;
+    ids.erase(ids.begin(), behind);
+    return ids;
   }
 
   std::vector<int32_t> encode_parts(std::string_view text, bool prefix) const {

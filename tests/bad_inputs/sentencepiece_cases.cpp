@@ -144,6 +144,8 @@ Table sentencepiece_cases() {
        piece_field("<unk>", 0, 2) + piece_field("a", -1, 1) + piece_field("▁a", -1, 1) +
            piece_field("▁", -2, 1),
        "m/tokenizer.model", "no character of the vocabulary stands apart", "byte_fallback=true"},
+      {"a model of whole words", kind, good + bytes_field(2, integer_field(3, 3)),
+       "m/tokenizer.model", "no character of the vocabulary stands apart", "byte_fallback=true"},
       {"a sample cut off", kind, good + bytes_field(4, "\x0a\x05x"), place, "bytes, 1 are left",
        kAgain},
       {"a sample with a group", kind, good + bytes_field(4, bytes_field(1, "\x0b")), place,
