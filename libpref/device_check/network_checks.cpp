@@ -158,9 +158,7 @@ void check_head_norm(Session& session, const gpu::HeadShape& shape, bool timed) 
   const auto w = to_double(weight.read());
   std::vector<double> want_weight(static_cast<size_t>(width), 0.0);
   Comparison of_y("head_norm_forward", text), of_gradient("head_norm_backward", text);
-  const auto samples =
-      timed ? Session::sample(rows * heads, 8) : Session::sample(rows * heads, rows * heads);
-  for (const int64_t i : samples) {
+  for (const int64_t i : Session::sample(rows * heads, timed ? 8 : rows * heads)) {
     const auto head = [&](const DeviceArray<T>& of) {
       return to_double(of.read(i / heads * stride + i % heads * width, width));
     };

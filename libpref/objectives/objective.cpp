@@ -166,6 +166,7 @@ bool Objective::couples() const {
 }
 
 void Objective::couple(std::span<Row<double>> batch, CouplingState& state) const {
+  if (batch.empty()) return;  // no running mean takes in what is not there
   for (const auto& [term, weight] : terms_)
     std::visit(
         [&]<class T>(const T& t) {

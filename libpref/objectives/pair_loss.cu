@@ -261,6 +261,7 @@ void couple_rows(const Objective& objective, const DeviceRows& rows, const Devic
   constexpr const char* kWhere = "couple_rows";
   require(objective.couples(), ErrorKind::option, kWhere,
           "an objective that couples a batch is required, got ", objective.name(), ".");
+  if (rows.rows == 0) return;
   const bool tail = has(objective.needs(), Needs::tail);
   require_array(rows.row_first_sequence, true, "row_first_sequence", kWhere);
   require_array(rows.sequence_first_label, true, "sequence_first_label", kWhere);

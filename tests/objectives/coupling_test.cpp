@@ -99,6 +99,12 @@ TEST(CouplingTest, PairsShareTheRunningMean) {
   EXPECT_TRUE(shifted.couples());
 }
 
+TEST(CouplingTest, AnEmptyBatchIsNotTakenIn) {
+  CouplingState state{0.25, 3};
+  Objective(BCO{}).couple({}, state);
+  EXPECT_EQ(state, (CouplingState{0.25, 3}));
+}
+
 TEST(CouplingTest, AOTValue) {
   // Log-ratios of the pairs a: 5, 1, 3 and b: 2, 4, 0; sorted partners of a: 4, 0, 2.
   std::vector<Row<double>> batch(3);

@@ -74,7 +74,7 @@ std::vector<Objective> coupling_objectives() {
 TEST_P(CudaPairLossTest, CouplingGivesTheBitsOfTheCpu) {
   Random random;
   for (const Objective& objective : coupling_objectives())
-    for (const int count : {1, 2, 70, 300}) {
+    for (const int count : {0, 1, 2, 70, 300}) {
       std::vector<Row<double>> rows;
       for (int i = 0; i < count; ++i) {
         rows.push_back(i > 3 && i % 5 == 0 ? rows[static_cast<size_t>(i) - 3]

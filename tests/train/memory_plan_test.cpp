@@ -44,6 +44,7 @@ TEST(MemoryPlan, ValueOfEightBillion) {
   EXPECT_EQ(plan.activations, 2 * 12288LL * (32 * 47104 + 3 * 4096));
   EXPECT_EQ(plan.total(), plan.weights + plan.remainders + plan.moments + plan.gradients +
                               plan.activations + plan.workspace + plan.logits);
+  EXPECT_NEAR(static_cast<double>(plan.total()) / 1e9, 125.9, 0.05);  // docs/devices.md
   require_fits(plan, kDevice, eight_billion(), options, bf16_on_a_device());
 }
 
