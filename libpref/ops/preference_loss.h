@@ -26,7 +26,8 @@ struct PreferenceLoss {
 };
 
 /// hidden [T, D] f32, lm_head [V, D] f32, or both f32 or bf16 on a device, which is waited for;
-/// `labels` and `inputs` as their structs say. The loss is divided by `normalizers`, by default the rows (and chosen tokens) of this call. Under no-grad
+/// `labels` and `inputs` as their structs say. The loss is divided by `normalizers`, by default the
+/// rows (and chosen tokens) of this call. Under no-grad
 /// only statistics are computed. Throws ErrorKind::option for shapes that disagree, ErrorKind::data
 /// for a token outside [0, V).
 PreferenceLoss preference_loss(const at::Tensor& hidden, const at::Tensor& lm_head,

@@ -61,7 +61,7 @@ struct FloatSum {
         sum(given.scalar_type() == at::kFloat
                 ? given
                 : at::zeros(given.sizes(), given.options().dtype(at::kFloat))) {}
-  ~FloatSum() {
+  void finish() const {
     if (!sum.is_same(total)) total.add_(sum);
   }
   const Tensor total, sum;
@@ -113,6 +113,7 @@ void rms_norm_rows_backward(const Tensor& dy, const Tensor& x, const Tensor& wei
                                  floats_of(dx) + begin * dx.stride(0), dx.stride(0), false, part);
     });
   }
+  target.finish();
 }
 
 void head_norm_rows(const Tensor& x, const Tensor& weight, double eps, const Tensor& y,
@@ -141,6 +142,7 @@ void head_norm_rows_backward(const Tensor& dy, const Tensor& x, const Tensor& we
   cuda::head_norm_backward(const_pointer(dy), dy.stride(0), x.const_data_ptr(), x.stride(0), shape,
                            weight.const_data_ptr(), floats(inverse_rms), dx.mutable_data_ptr(),
                            dx.stride(0), floats_of(target.sum), floats_of(workspace), stream_of(x));
+  target.finish();
 }
 
 void rope_rows(const Tensor& x, const Tensor& positions, const Tensor& cosine, const Tensor& sine,
